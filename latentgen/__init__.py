@@ -1,0 +1,108 @@
+"""latentgen: latent generative modelling of any kind of data, with score-based priors trained end to end."""
+
+from .autoencoder import Autoencoder, IdentityAutoencoder, StandardizedAutoencoder
+from .denoiser import Denoiser, GuidedDenoiser, MixedDenoiser, NoiseDenoiser, Prediction, VelocityDenoiser
+from .distributions import BernoulliLikelihood, DiagonalGaussian, Likelihood, NormalLikelihood
+from .evaluation import evaluate, write_evaluation
+from .latents import LatentSpec
+from .modality import Metric, Modality
+from .model import Estimate, LatentGenerativeModel
+from .nn import MLP, Transformer
+from .objective import ELBO, JointELBO, Objective, Schedule, ScoreMatching
+from .prior import NormalPrior, Prior, ScorePrior
+from .process import VESDE, VPSDE, GeometricVPSDE, Process, SubVPSDE
+from .recipe import LSGM, VAE, LatentDiffusion, Recipe
+from .sampler import (
+    DDIM,
+    SAMPLERS,
+    Ancestral,
+    DPMSolver,
+    EulerMaruyama,
+    Heun,
+    PredictorCorrector,
+    ProbabilityFlow,
+    Sampler,
+)
+from .tensors import Batch
+from .times import ImportanceTimes, LogSNRTimes, TimeSampler, UniformTimes
+from .trainer import Trainer, TrainingDiverged, TrainingOptions, every
+from .weighting import (
+    LikelihoodWeighting,
+    LogNormalWeighting,
+    ReweightedWeighting,
+    UnweightedWeighting,
+    VelocityWeighting,
+    Weighting,
+)
+
+__version__ = "0.1.0"
+
+load = LatentGenerativeModel.from_pretrained
+"""Load a trained model: ``latentgen.load("runs/graphs").sample(16)``."""
+
+__all__ = [
+    "DDIM",
+    "ELBO",
+    "LSGM",
+    "MLP",
+    "SAMPLERS",
+    "VAE",
+    "VESDE",
+    "VPSDE",
+    "Ancestral",
+    "Autoencoder",
+    "Batch",
+    "BernoulliLikelihood",
+    "DPMSolver",
+    "Denoiser",
+    "DiagonalGaussian",
+    "Estimate",
+    "EulerMaruyama",
+    "GeometricVPSDE",
+    "GuidedDenoiser",
+    "Heun",
+    "IdentityAutoencoder",
+    "ImportanceTimes",
+    "JointELBO",
+    "LatentDiffusion",
+    "LatentGenerativeModel",
+    "LatentSpec",
+    "Likelihood",
+    "LikelihoodWeighting",
+    "LogNormalWeighting",
+    "LogSNRTimes",
+    "Metric",
+    "MixedDenoiser",
+    "Modality",
+    "NoiseDenoiser",
+    "NormalLikelihood",
+    "NormalPrior",
+    "Objective",
+    "Prediction",
+    "PredictorCorrector",
+    "Prior",
+    "ProbabilityFlow",
+    "Process",
+    "Recipe",
+    "ReweightedWeighting",
+    "Sampler",
+    "Schedule",
+    "ScoreMatching",
+    "ScorePrior",
+    "StandardizedAutoencoder",
+    "SubVPSDE",
+    "TimeSampler",
+    "Trainer",
+    "TrainingDiverged",
+    "TrainingOptions",
+    "Transformer",
+    "UniformTimes",
+    "UnweightedWeighting",
+    "VelocityDenoiser",
+    "VelocityWeighting",
+    "Weighting",
+    "evaluate",
+    "every",
+    "load",
+    "write_evaluation",
+]

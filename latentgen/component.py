@@ -1,0 +1,85 @@
+"""Objects that can be written into a configuration and built again from it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .latents import LatentSpec
+
+
+class Component:
+    """A class whose constructor is its configuration: the arguments given are recorded and can be written as YAML.
+
+    A component's configuration is ``{"class_path": "package.Class", "init_args": {...}}`` with plain values,
+    latent specifications and other components inside. Subclasses do nothing for it.
+    """
+
+    _init_args: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+
+
+def _recording(init: Any) -> Any:
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def wrapper(self: Component, *args: Any, **kwargs: Any) -> None:
+        if "_init_args" not in self.__dict__:
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            arguments = dict(bound.arguments)
+            arguments.pop(next(iter(signature.parameters)))
+            object.__setattr__(self, "_init_args", arguments)
+        init(self, *args, **kwargs)
+
+    return wrapper
+
+
+def class_path(cls: type) -> str:
+    """Dotted path of a class as written in a configuration, by its shortest importable public package."""
+    module, name = cls.__module__, cls.__qualname__
+    parts = module.split(".")
+    for end in range(1, len(parts)):
+        package = ".".join(parts[:end])
+        try:
+            if getattr(__import__(package, fromlist=[name]), name, None) is cls:
+                return f"{package}.{name}"
+        except ImportError:
+            break
+    return f"{module}.{name}"
+
+
+def describe(value: Any) -> Any:
+    """Turn a component (or a plain value) into plain data for YAML and JSON.
+
+    Data given as objects (a list of graphs, an array) cannot be written: it becomes None, and a component that is
+    built again without it says so when the data is asked for.
+    """
+    if isinstance(value, Component):
+        arguments = getattr(value, "_init_args", {})
+        return {
+            "class_path": class_path(type(value)),
+            "init_args": {name: describe(argument) for name, argument in arguments.items()},
+        }
+    if isinstance(value, LatentSpec):
+        return {"latent_spec": {"shape": list(value.shape), "layout": value.layout, "masked": value.masked}}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): describe(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and all(_plain(item) for item in value):
+        return [describe(item) for item in value]
+    return None
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str | Path | Component | LatentSpec)

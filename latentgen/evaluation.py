@@ -1,0 +1,175 @@
+"""The table of a model: gates first (real data, reconstruction, no prior), then the prior at several costs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .distributions import DiagonalGaussian
+from .model import LatentGenerativeModel, join
+from .noise import NoiseStream
+from .prior import ScorePrior
+from .sampler import Sampler, make_sampler
+from .storage import replace_file
+from .stream import batches
+from .tensors import Batch, item_mask
+
+Evaluation = dict[str, Any]
+
+
+def gather(model: LatentGenerativeModel, split: str, limit: int | None = None) -> Batch:
+    """The first examples of a split as one batch."""
+    modality = model.modality
+    return join(list(batches(modality, modality.dataset(split), limit=limit)))
+
+
+def select(batch: Batch, numbers: Tensor) -> Batch:
+    """Some examples of a batch by number."""
+    return {key: value[numbers.to(value.device)] for key, value in batch.items()}
+
+
+@torch.no_grad()
+def sample_without_prior(model: LatentGenerativeModel, train: Batch, n: int, seed: int) -> Batch:
+    """Decode latents drawn from N(mean, std^2) of the aggregate posterior, channel by channel: what no prior gives."""
+    axis = 1 if model.prior.latents.layout == "grid" else -1
+    q = model.encode(train)
+    mean, std = (value.movedim(axis, -1) for value in (q.mean, q.std))
+    axes = tuple(range(mean.dim() - 1))
+    weight = torch.ones_like(mean) if q.mask is None else item_mask(q.mask, mean).expand_as(mean)
+    center = (weight * mean).sum(axes) / weight.sum(axes)
+    spread = ((weight * (mean**2 + std**2)).sum(axes) / weight.sum(axes) - center**2).sqrt()
+    noise = NoiseStream(seed, range(n))
+    mask = model.modality.sample_mask(noise.uniform())
+    mask = None if mask is None else mask.to(model.device)
+    z = (noise.normal(model.prior.latents.shape).to(model.device).movedim(axis, -1) * spread + center).movedim(-1, axis)
+    return model.decode(z if mask is None else z * item_mask(mask, z), mask).mode()
+
+
+def evaluate(
+    model: LatentGenerativeModel,
+    samples: int = 1000,
+    sets: int = 1,
+    calls: Sequence[int] = (2, 4, 10, 25, 100),
+    sampler: str = "dpm",
+    seed: int = 0,
+    reference: int | None = None,
+    train_limit: int = 5000,
+    nelbo: bool = True,
+    title: str = "",
+) -> Evaluation:
+    """Measure a model by its modality's own figures.
+
+    Args:
+        model: a trained model, with data.
+        samples: examples generated for each sample set.
+        sets: sample sets of each row; figures are their means, ``spread`` their standard deviations.
+        calls: costs at which the prior is sampled.
+        sampler: name of a sampler on a grid.
+        seed: of the samples; set k uses seed + k.
+        reference: number of test examples; None takes all.
+        train_limit: training examples that novelty is judged against and rows are made from.
+        nelbo: also estimate -ln p(x).
+        title: heading of the table.
+
+    Returns:
+        The content of ``evaluation.json``: columns, rows, notes.
+    """
+    real, train = gather(model, "test", reference), gather(model, "train", train_limit)
+    runner = _Rows(model, real, train, samples, sets, seed)
+    size, count = min(samples, _count(train)), _count(train)
+    runner.add("real data", lambda k: select(train, _subset(count, size, seed + k)), novelty=False)
+    runner.add("reconstruction", lambda k: model.reconstruct(select(real, _subset(_count(real), samples, seed + k))))
+    runner.add("no prior", lambda k: sample_without_prior(model, train, samples, seed + k))
+    for cost in calls:
+        chosen = make_sampler(sampler, cost)
+        runner.add(f"{sampler}, {cost} steps", lambda k, s=chosen: model.sample(samples, s, seed=seed + k), chosen)
+    notes = [
+        f"{samples} samples a set, {sets} sets, {_count(real)} test and {count} training examples, seed {seed}.",
+        "real data: random training examples in the role of samples (their novelty means nothing and is left out).",
+    ]
+    result = {
+        "title": title or type(model.modality).__name__,
+        "columns": list(dict.fromkeys(name for row in runner.rows for name in row["values"])),
+        "rows": runner.rows,
+        "notes": notes,
+        "better": model.modality.better(),
+    }
+    if nelbo:
+        add_nelbo(result, model)
+    return result
+
+
+class _Rows:
+    """Collects rows: each is a maker of sample sets, judged against the same real data."""
+
+    def __init__(
+        self, model: LatentGenerativeModel, real: Batch, train: Batch, samples: int, sets: int, seed: int
+    ) -> None:
+        self.model, self.real, self.train = model, real, train
+        self.samples, self.sets = samples, sets
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, name: str, make: Any, sampler: Sampler | None = None, novelty: bool = True) -> None:
+        """Make the sets, judge and time them."""
+        found: list[dict[str, float]] = []
+        seconds: list[float] = []
+        for number in range(self.sets):
+            start = time.perf_counter()
+            batch = make(number)
+            seconds.append((time.perf_counter() - start) / self.samples)
+            found.append(self.model.modality.evaluate(batch, self.real, self.train))
+        values = {key: torch.tensor([figures[key] for figures in found]).double() for key in found[0]}
+        if not novelty:
+            values = {key: value for key, value in values.items() if key not in ("novel", "vun")}
+        row: dict[str, Any] = {
+            "name": name,
+            "values": {key: float(value.mean()) for key, value in values.items()},
+            "calls": None if sampler is None else sampler.calls,
+            "seconds_per_sample": None if sampler is None else sorted(seconds)[len(seconds) // 2],
+        }
+        if self.sets > 1:
+            row["spread"] = {key: float(value.std()) for key, value in values.items()}
+        self.rows.append(row)
+
+
+def add_nelbo(result: Evaluation, model: LatentGenerativeModel, limit: int = 256) -> None:
+    """Append -ln p(x) of test data by the importance-sampled bound and, for a score prior, by the flow."""
+    test = model.modality.dataset("test")
+    methods = ("bound", "ode") if isinstance(model.prior, ScorePrior) else ("bound",)
+    result["likelihood"] = {}
+    for method in methods:
+        found = model.nelbo(batches(model.modality, test, limit=limit), method, draws=8 if method == "bound" else 1)
+        result["likelihood"][method] = {
+            "nelbo": found.mean, "standard_error": found.standard_error, "examples": found.count,
+        }
+        result["notes"].append(
+            f"NELBO ({method}) {found.mean:.2f} +- {found.standard_error:.2f} nats per example ({found.count} examples)."
+        )
+
+
+def write_evaluation(run: Path, result: Evaluation) -> Path:
+    """Write ``evaluation.json`` into a run folder."""
+    path = run / "evaluation.json"
+    replace_file(path, json.dumps(result, indent=1).encode())
+    return path
+
+
+def _count(batch: Batch) -> int:
+    return len(next(iter(batch.values())))
+
+
+def _subset(count: int, size: int, seed: int) -> Tensor:
+    """Random distinct numbers below ``count``, at most ``size`` of them."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order[:size]
+
+
+def posterior_width(q: DiagonalGaussian) -> float:
+    """Mean standard deviation of the posterior over real items."""
+    return float((q.std if q.mask is None else q.std[q.mask]).mean())

@@ -1,0 +1,97 @@
+"""The contract of a modality: all that a data type must say, and nothing about training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .component import Component
+from .latents import LatentSpec
+from .tensors import Batch
+
+
+class Metric(Protocol):
+    """Compares generated with real data."""
+
+    def update(self, real: Batch, generated: Batch) -> None:
+        """Take in one pair of batches."""
+
+    def compute(self) -> dict[str, float]:
+        """The figures by name."""
+
+
+class Dataset(Protocol):
+    """A finite collection of examples by number."""
+
+    def __len__(self) -> int:
+        """Number of examples."""
+
+    def __getitem__(self, index: int) -> Any:
+        """One example, in whatever form ``collate`` takes."""
+
+
+class Modality(Component, ABC):
+    """A data type: its data, its latent, its autoencoder, its metrics, its pictures.
+
+    Batches are dictionaries of tensors with the batch dimension first. Two keys have a meaning to the framework:
+    ``mask`` [B, N] (True where an item is real, for masked latents) and ``condition`` [B, F] (what a conditional model
+    is given).
+
+    Attributes:
+        condition_dim: size F of the condition, 0 for unconditional data.
+    """
+
+    condition_dim: int = 0
+
+    @property
+    @abstractmethod
+    def latents(self) -> LatentSpec:
+        """What the latent looks like."""
+
+    @abstractmethod
+    def dataset(self, split: str) -> Dataset:
+        """The examples of "train" or "test"; the same on every call and on every process."""
+
+    @abstractmethod
+    def autoencoder(self) -> Autoencoder:
+        """A new, untrained autoencoder."""
+
+    def collate(self, items: Sequence[Any]) -> Batch:
+        """Stack examples that are dictionaries of equally shaped tensors; override for anything else."""
+        return {key: torch.stack([item[key] for item in items]) for key in items[0]}
+
+    def sample_mask(self, u: Tensor) -> Tensor | None:
+        """Draw the items' masks of new samples, for masked latents.
+
+        Args:
+            u: one uniform number in [0, 1) a sample, shape [n]; the mask is a function of it, so that sample i does
+                not depend on how many others are drawn.
+
+        Returns:
+            Mask [n, N], or None where latents have no mask.
+        """
+        return None
+
+    def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
+        """Figures of generated data against reference data; ``train`` is there for novelty. Default: none."""
+        return {}
+
+    def better(self) -> dict[str, str]:
+        """For every figure of :meth:`evaluate`, "lower" or "higher"."""
+        return {}
+
+    def render(self, batch: Batch, path: Path) -> None:
+        """Draw a grid of examples as a PNG. Default: nothing."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What was learned from the data and must be stored with the model, such as sizes."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state` gave."""

@@ -1,0 +1,307 @@
+"""What a user holds after training: one model that samples, encodes, edits and measures, for every modality alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .autoencoder import Autoencoder
+from .distributions import DiagonalGaussian, Likelihood
+from .modality import Modality
+from .noise import NoiseStream, normal_like
+from .prior import Prior, ScorePrior
+from .pretrained import PretrainedMixin
+from .sampler import ProbabilityFlow, Sampler, make_sampler
+from .flow import flow_field, integrate
+from .tensors import Batch, item_mask, over
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A Monte Carlo mean.
+
+    Attributes:
+        mean: the mean over examples, nats.
+        standard_error: its standard error, nats.
+        count: number of examples.
+    """
+
+    mean: float
+    standard_error: float
+    count: int
+
+
+class LatentGenerativeModel(PretrainedMixin, nn.Module):
+    """A modality, its autoencoder and a prior over its latents.
+
+    Args:
+        modality: the data type.
+        autoencoder: maps data to latents and back.
+        prior: distribution over latents.
+    """
+
+    block = 128
+    """Samples made at a time, unless asked otherwise."""
+
+    def __init__(self, modality: Modality, autoencoder: Autoencoder, prior: Prior) -> None:
+        super().__init__()
+        self.modality, self.autoencoder, self.prior = modality, autoencoder, prior
+        self.calls = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters(), torch.zeros(())).device
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        sampler: str | Sampler | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        condition: Tensor | None = None,
+        guidance: float = 1.0,
+        batch_size: int | None = None,
+        tolerance: float | None = None,
+        start: int = 0,
+        mode: bool = True,
+    ) -> Batch:
+        """Generate data.
+
+        Sample i depends on the seed and on i alone: not on the batch size nor (on CPU, in fp32, up to rounding) on
+        how many are drawn; an adaptive solver adds differences within its tolerance.
+
+        Args:
+            n: number of samples.
+            sampler: "ode", "heun", "dpm" (default), "ddim", "ancestral", "euler", "pc", or a sampler.
+            steps: number of steps, for samplers on a grid.
+            seed: of the samples' random streams.
+            condition: shape [n, F], for conditional models.
+            guidance: weight of classifier-free guidance.
+            batch_size: samples made at a time.
+            tolerance: of the adaptive sampler.
+            start: number of the first sample, to continue an earlier call.
+            mode: decode to the most probable data; False draws from the likelihood.
+
+        Returns:
+            A batch of n examples on the model's device. ``model.calls`` tells the function calls of one batch.
+        """
+        if n < 1:
+            raise ValueError(f"n is {n}; ask for at least 1 sample.")
+        chosen, parts, size = make_sampler(sampler, steps, tolerance), [], batch_size or self.block
+        with self._evaluating():
+            for first in range(start, start + n, size):
+                indices = range(first, min(first + size, start + n))
+                noise = NoiseStream(seed, indices)
+                mask = self.modality.sample_mask(noise.uniform())
+                mask = mask if mask is None else _trim(mask).to(self.device)
+                given = None if condition is None else condition[indices.start - start : indices.stop - start]
+                z = self.prior.sample(len(indices), mask, chosen, noise, given, guidance)
+                likelihood = self.autoencoder.decode(z, mask)
+                parts.append(likelihood.mode() if mode else likelihood.sample())
+        self.calls = chosen.calls
+        return join(parts)
+
+    @torch.no_grad()
+    def encode(self, batch: Batch) -> DiagonalGaussian:
+        """q(z | x): mean and std of shape [B, *E], latent units."""
+        with self._evaluating():
+            return self.autoencoder.encode(self._here(batch))
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, mask: Tensor | None = None) -> Likelihood:
+        """p(x | z) for z [B, *E]; ``.mode()`` and ``.sample()`` give data."""
+        with self._evaluating():
+            return self.autoencoder.decode(z.to(self.device), None if mask is None else mask.to(self.device))
+
+    @torch.no_grad()
+    def reconstruct(self, batch: Batch) -> Batch:
+        """Encode (a posterior sample) and decode (the mode)."""
+        q = self.encode(batch)
+        return self.decode(q.rsample(), q.mask).mode()
+
+    @torch.no_grad()
+    def interpolate(self, a: Batch, b: Batch, n: int = 8, tolerance: float = 1e-4) -> list[Batch]:
+        """A path from a to b: spherical in the noise space of the probability flow, which is a one-to-one code.
+
+        Items that only one end has (its mask) are drawn as noise at the other end, and appear or vanish half-way.
+
+        Args:
+            a: batch of B examples.
+            b: batch of B examples.
+            n: number of points, the ends included; at least 2.
+            tolerance: of the flow's solver.
+
+        Returns:
+            n batches of B examples.
+        """
+        if n < 2:
+            raise ValueError(f"n is {n}; a path has at least its 2 ends.")
+        (q_a, q_b), path = (self.encode(a), self.encode(b)), []
+        items = max(q_a.mean.shape[1], q_b.mean.shape[1])
+        ends = [self._to_noise(_pad_items(q, items), tolerance) for q in (q_a, q_b)]
+        masks = [None if q.mask is None else _pad(q.mask, items) for q in (q_a, q_b)]
+        for share in torch.linspace(0, 1, n).tolist():
+            z_1, mask = _slerp(ends[0], ends[1], share), masks[0 if share < 0.5 else 1]
+            z_1 = z_1 if mask is None else z_1 * item_mask(mask, z_1)
+            path.append(self.decode(self._from_noise(z_1, mask, tolerance), mask).mode())
+        return path
+
+    @torch.no_grad()
+    def trajectory(self, n: int, sampler: str | Sampler | None = None, steps: int = 8, seed: int = 0) -> list[Batch]:
+        """The evolution of n samples: the decoded prediction of z_0 after every function call, from noise to data."""
+        prior, states = self._score_prior("trajectory"), []
+        noise = NoiseStream(seed, range(n))
+        mask = self.modality.sample_mask(noise.uniform())
+        mask = mask if mask is None else mask.to(self.device)
+        with self._evaluating():
+            z_1 = prior._start(n, mask, noise) * prior.process.terminal_std
+            chosen = make_sampler(sampler, None if sampler == "ode" else steps)
+            observe = lambda t, prediction: states.append(prediction.mean)  # noqa: E731
+            chosen(prior.denoiser, z_1, mask=mask, noise=noise, observe=observe)
+            return [self.autoencoder.decode(z, mask).mode() for z in states]
+
+    @torch.no_grad()
+    def edit(
+        self, batch: Batch, strength: float = 0.5, sampler: str | Sampler | None = None, steps: int = 25, seed: int = 0
+    ) -> Batch:
+        """Noise the latents of given data up to t = strength and sample back (Meng et al. 2022, in latent space).
+
+        Args:
+            batch: B examples.
+            strength: time t in (0, 1]: small keeps the example, 1 forgets it.
+            sampler: as in :meth:`sample`.
+            steps: as in :meth:`sample`.
+            seed: of the noise.
+        """
+        prior = self._score_prior("edit")
+        if not prior.process.t_min < strength <= 1:
+            raise ValueError(f"strength is {strength}; give a time between {prior.process.t_min} and 1.")
+        q, noise = self.encode(batch), NoiseStream(seed, range(len(next(iter(batch.values())))))
+        with self._evaluating():
+            t = torch.full((len(q.mean),), float(strength), device=self.device)
+            z_t = prior.process.marginal(q.mean, t).rsample(normal_like(q.mean, noise))
+            chosen = make_sampler(sampler, None if sampler == "ode" else steps)
+            z_0 = chosen(prior.denoiser, z_t, mask=q.mask, noise=noise, start=strength)
+            return self.autoencoder.decode(z_0, q.mask).mode()
+
+    @torch.no_grad()
+    def log_prob(self, batch: Batch, method: str = "ode", draws: int = 1, tolerance: float = 1e-4) -> Tensor:
+        r"""A lower bound on ln p(x), nats, shape [B]: ln p(x | z) - ln q(z | x) + ln p(z) at z ~ q(z | x).
+
+        Args:
+            batch: B examples.
+            method: ln p(z) by "ode" (the probability flow) or by "bound" (importance-sampled diffusion bound).
+            draws: posterior samples averaged per example.
+            tolerance: of the flow's solver.
+        """
+        if method not in ("ode", "bound"):
+            raise ValueError(f"method is {method!r}; choose ode or bound.")
+        batch, total = self._here(batch), 0.0
+        with self._evaluating():
+            for _ in range(draws):
+                q = self.autoencoder.encode(batch)
+                z = q.rsample()
+                given = batch.get("condition")
+                if method == "ode" and isinstance(self.prior, ScorePrior):
+                    log_prior = self.prior.log_prob(z, q.mask, given, tolerance)
+                else:
+                    log_prior = -self.prior.cross_entropy(z, q.mask, given)
+                total = total + self.autoencoder.decode(z, q.mask).log_prob(batch) + q.entropy() + log_prior
+        return torch.as_tensor(total / draws)
+
+    def nelbo(self, batches: Iterable[Batch], method: str = "ode", draws: int = 1, tolerance: float = 1e-4) -> Estimate:
+        """Mean of -log_prob over data with its standard error, nats per example."""
+        values = torch.cat([-self.log_prob(batch, method, draws, tolerance).double().cpu() for batch in batches])
+        return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))), len(values))
+
+    def _score_prior(self, what: str) -> ScorePrior:
+        if not isinstance(self.prior, ScorePrior):
+            raise ValueError(f"{what} needs a score prior; this model's prior is {type(self.prior).__name__}.")
+        return self.prior
+
+    def _to_noise(self, q: DiagonalGaussian, tolerance: float) -> Tensor:
+        """z_1 of the flow that starts at the posterior's mean; masked items are fresh noise."""
+        prior = self._score_prior("interpolate")
+        with self._evaluating():
+            z = over(prior.process.alpha(prior.process.ends(q.mean)[0]), q.mean) * q.mean
+            z_1 = integrate(flow_field(prior.denoiser, q.mask), z, torch.cat(prior.process.ends(z)), tolerance)[-1]
+        if q.mask is None:
+            return z_1
+        fresh = normal_like(z_1, NoiseStream(0, range(len(z_1)))) * prior.process.terminal_std
+        return torch.where(q.mask.unsqueeze(-1), z_1, fresh)
+
+    def _from_noise(self, z_1: Tensor, mask: Tensor | None, tolerance: float) -> Tensor:
+        prior = self._score_prior("interpolate")
+        with self._evaluating():
+            return ProbabilityFlow(tolerance)(prior.denoiser, z_1, mask=mask)
+
+    def _here(self, batch: Batch) -> Batch:
+        return {key: value.to(self.device) for key, value in batch.items()}
+
+    def _evaluating(self) -> "_Evaluating":
+        return _Evaluating(self)
+
+
+class _Evaluating:
+    """Within it, a module is in evaluation mode."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module, self.training = module, module.training
+
+    def __enter__(self) -> None:
+        self.module.eval()
+
+    def __exit__(self, *exception: object) -> None:
+        self.module.train(self.training)
+
+
+def join(parts: list[Batch]) -> Batch:
+    """Concatenate batches; item axes that were trimmed to different lengths are padded with zeros."""
+    joined: Batch = {}
+    for key in parts[0]:
+        tensors: list[Any] = [part[key] for part in parts]
+        target = [max(tensor.shape[axis] for tensor in tensors) for axis in range(1, tensors[0].dim())]
+        joined[key] = torch.cat([_pad_axes(tensor, target) for tensor in tensors])
+    return joined
+
+
+def _pad_axes(tensor: Tensor, target: list[int]) -> Tensor:
+    missing = [size - have for size, have in zip(target, tensor.shape[1:], strict=True)]
+    if not any(missing):
+        return tensor
+    return nn.functional.pad(tensor, [n for extra in reversed(missing) for n in (0, extra)])
+
+
+def _pad(mask: Tensor, items: int) -> Tensor:
+    return _pad_axes(mask, [items])
+
+
+def _pad_items(q: DiagonalGaussian, items: int) -> DiagonalGaussian:
+    if q.mask is None:
+        return q
+    extra = [items, *q.mean.shape[2:]]
+    return DiagonalGaussian(_pad_axes(q.mean, extra), _pad_axes(q.std, extra), _pad(q.mask, items))
+
+
+def _trim(mask: Tensor) -> Tensor:
+    """Drop item positions that no sample of the batch has."""
+    longest = int(mask.sum(dim=1).max())
+    return mask[:, : max(longest, 1)]
+
+
+def _slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """Spherical interpolation of noise, sample by sample (keeps the norm that a Gaussian has)."""
+    flat_a, flat_b = a.flatten(1), b.flatten(1)
+    cosine = torch.nn.functional.cosine_similarity(flat_a, flat_b, dim=1).clamp(-1 + 1e-6, 1 - 1e-6)
+    angle = torch.acos(cosine)
+    left, right = torch.sin((1 - share) * angle) / torch.sin(angle), torch.sin(share * angle) / torch.sin(angle)
+    return over(left, a) * a + over(right, b) * b

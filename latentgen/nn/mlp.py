@@ -1,0 +1,26 @@
+"""A plain multilayer perceptron."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class MLP(nn.Sequential):
+    """Linear layers with SiLU between them.
+
+    Args:
+        *widths: sizes from input to output, at least two.
+    """
+
+    def __init__(self, *widths: int) -> None:
+        if len(widths) < 2:
+            raise ValueError(f"widths is {widths}; give at least an input and an output size.")
+        layers: list[nn.Module] = []
+        for size_in, size_out in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.Linear(size_in, size_out), nn.SiLU()]
+        super().__init__(*layers[:-1])
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map [..., widths[0]] to [..., widths[-1]]."""
+        result: Tensor = super().forward(input)
+        return result

@@ -1,0 +1,199 @@
+"""Recipes: the few lines that turn a modality into a model and its objectives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .autoencoder import Autoencoder, StandardizedAutoencoder
+from .component import Component
+from .denoiser import Denoiser, MixedDenoiser, NoiseDenoiser, VelocityDenoiser
+from .latents import LatentSpec
+from .modality import Modality
+from .model import LatentGenerativeModel
+from .nn.transformer import Transformer
+from .objective import ELBO, JointELBO, Objective, Schedule, ScoreMatching
+from .prior import NormalPrior, ScorePrior
+from .process import Process, VPSDE
+from .stream import batches
+from .times import ImportanceTimes, LogSNRTimes, TimeSampler
+from .weighting import LogNormalWeighting, Weighting
+
+Parameterisation = Literal["velocity", "mixed", "noise"]
+
+
+@dataclass
+class Prepared:
+    """A model and the objectives that train it."""
+
+    model: LatentGenerativeModel
+    objectives: Sequence[Objective]
+
+
+class Recipe(Component, ABC):
+    """How a model is put together and trained."""
+
+    @abstractmethod
+    def prepare(self, modality: Modality) -> Prepared:
+        """A new model for a modality, and its objectives."""
+
+
+def make_denoiser(
+    latents: LatentSpec,
+    process: Process,
+    parameterisation: Parameterisation = "velocity",
+    width: int = 128,
+    depth: int = 4,
+    heads: int = 4,
+    condition_dim: int = 0,
+    expansion: int = 2,
+) -> Denoiser:
+    """The shared transformer as a denoiser.
+
+    Args:
+        latents: what the latent looks like.
+        process: the forward process.
+        parameterisation: "velocity", "mixed" (learned mixing per channel) or "noise".
+        width: size of a token.
+        depth: number of blocks.
+        heads: attention heads.
+        condition_dim: size of the condition, 0 for none.
+        expansion: hidden width of a block over ``width``.
+    """
+    network = Transformer(latents, width, depth, heads, condition_dim=condition_dim, expansion=expansion)
+    if parameterisation == "mixed":
+        return MixedDenoiser(network, process, latents)
+    if parameterisation not in ("velocity", "noise"):
+        raise ValueError(f"parameterisation is {parameterisation!r}; choose velocity, mixed or noise.")
+    return (VelocityDenoiser if parameterisation == "velocity" else NoiseDenoiser)(network, process)
+
+
+class VAE(Recipe):
+    """An autoencoder with a standard normal prior.
+
+    Args:
+        kl_weight: beta, or a schedule of it.
+    """
+
+    def __init__(self, kl_weight: float | Schedule = 1.0) -> None:
+        self.kl_weight = kl_weight
+
+    def prepare(self, modality: Modality) -> Prepared:
+        """``ELBO`` alone."""
+        autoencoder, prior = modality.autoencoder(), NormalPrior(modality.latents)
+        model = LatentGenerativeModel(modality, autoencoder, prior)
+        return Prepared(model, [ELBO(autoencoder, prior, self.kl_weight)])
+
+
+class LSGM(Recipe):
+    """Autoencoder and score prior trained end to end (``JointELBO``).
+
+    Args:
+        process: the forward process; a linear VP process unless given.
+        kl_weight: beta, or a schedule of it; the knob between faithful reconstruction and few-call sampling.
+        weighting: of the prior's error.
+        times: proposal of t; importance-sampled for the encoder's likelihood weighting unless given.
+        prior_times: a separate proposal for the prior (disjoint mode).
+        parameterisation: of the denoiser.
+        width: of the transformer.
+        depth: of the transformer.
+        heads: of the transformer.
+        expansion: of the transformer.
+    """
+
+    def __init__(
+        self,
+        process: Process | None = None,
+        kl_weight: float | Schedule | None = None,
+        weighting: Weighting | None = None,
+        times: TimeSampler | None = None,
+        prior_times: TimeSampler | None = None,
+        parameterisation: Parameterisation = "velocity",
+        width: int = 128,
+        depth: int = 4,
+        heads: int = 4,
+        expansion: int = 2,
+    ) -> None:
+        self.process = process if process is not None else VPSDE()
+        self.kl_weight = kl_weight if kl_weight is not None else Schedule(1e-3, 1.0)
+        self.weighting = weighting if weighting is not None else LogNormalWeighting()
+        self.times, self.prior_times = times if times is not None else LogSNRTimes(), prior_times
+        self.parameterisation: Parameterisation = parameterisation
+        self.width, self.depth, self.heads, self.expansion = width, depth, heads, expansion
+
+    def prepare(self, modality: Modality) -> Prepared:
+        """``JointELBO`` alone."""
+        autoencoder = modality.autoencoder()
+        denoiser = make_denoiser(
+            modality.latents,
+            self.process,
+            self.parameterisation,
+            self.width,
+            self.depth,
+            self.heads,
+            modality.condition_dim,
+            self.expansion,
+        )
+        prior = ScorePrior(modality.latents, denoiser)
+        objective = JointELBO(
+            autoencoder, prior, self.weighting, self.times, self.kl_weight, prior_times=self.prior_times
+        )
+        return Prepared(LatentGenerativeModel(modality, autoencoder, prior), [objective])
+
+
+class LatentDiffusion(Recipe):
+    """A score prior on the standardised latents of a frozen, trained autoencoder.
+
+    Args:
+        autoencoder: a trained one, or the path of a model that holds it (any recipe's run or export).
+        process: the forward process; a linear VP process unless given.
+        weighting: of the error.
+        times: proposal of t; importance-sampled for the weighting unless given.
+        parameterisation: of the denoiser.
+        width: of the transformer.
+        depth: of the transformer.
+        heads: of the transformer.
+        expansion: of the transformer.
+    """
+
+    def __init__(
+        self,
+        autoencoder: str | Autoencoder,
+        process: Process | None = None,
+        weighting: Weighting | None = None,
+        times: TimeSampler | None = None,
+        parameterisation: Parameterisation = "velocity",
+        width: int = 128,
+        depth: int = 4,
+        heads: int = 4,
+        expansion: int = 2,
+    ) -> None:
+        self.autoencoder, self.process = autoencoder, process if process is not None else VPSDE()
+        self.weighting = weighting if weighting is not None else LogNormalWeighting()
+        self.times = times if times is not None else ImportanceTimes(self.weighting)
+        self.parameterisation: Parameterisation = parameterisation
+        self.width, self.depth, self.heads, self.expansion = width, depth, heads, expansion
+
+    def prepare(self, modality: Modality) -> Prepared:
+        """Measure the latents, then ``ScoreMatching``."""
+        inner = self.autoencoder
+        if isinstance(inner, str):
+            inner = LatentGenerativeModel.from_pretrained(inner).autoencoder
+        latents = modality.latents
+        frozen = StandardizedAutoencoder(inner, latents.channels, 1 if latents.layout == "grid" else -1)
+        frozen.fit(batches(modality, modality.dataset("train"), limit=4096))
+        denoiser = make_denoiser(
+            latents,
+            self.process,
+            self.parameterisation,
+            self.width,
+            self.depth,
+            self.heads,
+            modality.condition_dim,
+            self.expansion,
+        )
+        prior = ScorePrior(latents, denoiser)
+        objective = ScoreMatching(frozen, prior, self.weighting, self.times)
+        return Prepared(LatentGenerativeModel(modality, frozen, prior), [objective])

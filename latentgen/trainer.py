@@ -1,0 +1,426 @@
+"""One training loop for all recipes, on Hugging Face Accelerate; it holds no formula."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from .checkpoint import (
+    RunLock,
+    flatten_optimizer,
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    unflatten_optimizer,
+)
+from .component import describe
+from .ema import EMA
+from .model import LatentGenerativeModel
+from .objective import Objective
+from .progress import MetricsLog, Progress
+from .run import write_run_header
+from .stream import BatchStream, stream_loader
+from .tensors import Batch
+
+Hook = Callable[["Trainer"], None]
+
+
+class TrainingDiverged(RuntimeError):
+    """Gradients stayed non-finite for too many steps; the last good checkpoint is kept."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train. Steps are optimizer steps everywhere.
+
+    Attributes:
+        steps: optimizer steps of the whole run.
+        batch_size: examples a process takes in one forward pass.
+        lr: peak learning rate of the prior.
+        autoencoder_lr: peak learning rate of encoder and decoder.
+        warmup: share of the steps in which the rates rise linearly from 0.
+        final_lr: share of the peak at the end of the cosine decay.
+        weight_decay: of AdamW, on weights of two or more axes.
+        betas: of AdamW.
+        clip: largest gradient norm, for each learning-rate group on its own.
+        ema: decay of the moving average of the weights.
+        accumulation: forward passes per optimizer step.
+        precision: "no" (fp32) or "bf16" autocast.
+        compile: compile the objectives.
+        seed: of initialisation-independent randomness: data order and noise.
+        workers: processes that load data.
+        log_every: steps between log rows.
+        checkpoint_every: steps between checkpoints; 0: only at the end.
+        keep: checkpoints kept.
+        skip_limit: consecutive steps with non-finite gradients after which training stops.
+        trackers: names for Accelerate, for example "tensorboard".
+    """
+
+    steps: int = 5000
+    batch_size: int = 64
+    lr: float = 1e-3
+    autoencoder_lr: float = 1e-3
+    warmup: float = 0.02
+    final_lr: float = 0.02
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = 1.0
+    ema: float = 0.999
+    accumulation: int = 1
+    precision: Literal["no", "bf16"] = "no"
+    compile: bool = False
+    seed: int = 0
+    workers: int = 0
+    log_every: int = 50
+    checkpoint_every: int = 1000
+    keep: int = 3
+    skip_limit: int = 20
+    trackers: Sequence[str] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation", "log_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.precision not in ("no", "bf16"):
+            raise ValueError(f"precision is {self.precision!r}; choose no (fp32) or bf16.")
+
+
+def learning_rate(step: int, options: TrainingOptions) -> float:
+    """Factor on the peak rates at a step: linear warm-up, then half a cosine down to ``final_lr``."""
+    rising = max(1, round(options.warmup * options.steps))
+    if step < rising:
+        return (step + 1) / rising
+    share = (step - rising) / max(1, options.steps - rising)
+    return options.final_lr + (1 - options.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def every(steps: int, hook: Hook) -> Hook:
+    """A hook that runs at every ``steps``-th step."""
+
+    def run(trainer: Trainer) -> None:
+        if trainer.step % steps == 0:
+            hook(trainer)
+
+    return run
+
+
+class Trainer:
+    """Trains a model by a list of objectives and keeps a run folder; the same call resumes it.
+
+    All randomness of a step is a function of (seed, step, rank), and so is the data order: a run that is killed and
+    started again with the same arguments and world size ends bit-equal to an uninterrupted one on the same machine.
+
+    Args:
+        model: what is trained.
+        objectives: updated in order within each step, each with an optimizer of its own.
+        run: folder of the run, made when absent.
+        options: how to train.
+        hooks: called after every step with the trainer (see :func:`every`).
+        accelerator: one made by the caller, or None.
+        quiet: show no progress.
+    """
+
+    def __init__(
+        self,
+        model: LatentGenerativeModel,
+        objectives: Sequence[Objective],
+        run: str | Path,
+        options: TrainingOptions | None = None,
+        hooks: Sequence[Hook] = (),
+        accelerator: Accelerator | None = None,
+        quiet: bool = False,
+    ) -> None:
+        if not objectives:
+            raise ValueError("objectives is empty; give at least one, for example JointELBO(autoencoder, prior).")
+        self.options = options if options is not None else TrainingOptions()
+        self.accelerator = accelerator or Accelerator(
+            mixed_precision=self.options.precision,
+            log_with=list(self.options.trackers) or None,
+            project_dir=str(run),
+        )
+        self.run, self.hooks, self.quiet = Path(run), list(hooks), quiet
+        self.model = model.to(self.accelerator.device)
+        self.step, self.skipped, self.resumed_from = 0, 0, 0
+        self._skipped_in_a_row, self._signal = 0, 0
+        self._last_losses: dict[str, Tensor] = {}
+        self._objectives = [objective.to(self.accelerator.device) for objective in objectives]
+        self.optimizers = [self._optimizer(objective) for objective in self._objectives]
+        self.ema = EMA(self.model, self.options.ema)
+        self._wrapped: list[Any] = []
+        self._clock = {"seconds": 0.0, "cpu_seconds": 0.0}
+
+    def fit(self) -> LatentGenerativeModel:
+        """Train to the last step (from the newest checkpoint of the run folder, if there is one).
+
+        Returns:
+            The model with its averaged (EMA) weights, also written to ``export/``.
+
+        Raises:
+            TrainingDiverged: if gradients stay non-finite.
+            SystemExit: after SIGTERM or SIGINT, once the step is done and a checkpoint is written (code 128 + signal).
+            RuntimeError: if another process trains in this folder.
+        """
+        self.run.mkdir(parents=True, exist_ok=True)
+        lock = RunLock(self.run) if self.accelerator.is_main_process else contextlib.nullcontext()
+        state = torch.random.get_rng_state()
+        with lock, self._signals():
+            try:
+                self._resume()
+                self._prepare()
+                self._train()
+            finally:
+                torch.random.set_rng_state(state)
+                if self.options.trackers:
+                    with contextlib.suppress(Exception):
+                        self.accelerator.end_training()
+        return self._finish()
+
+    def _optimizer(self, objective: Objective) -> torch.optim.Optimizer:
+        rates = {"autoencoder": self.options.autoencoder_lr, "prior": self.options.lr}
+        groups: list[dict[str, Any]] = []
+        for name, module in objective.groups().items():
+            parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+            for decays in (True, False):
+                chosen = [parameter for parameter in parameters if (parameter.dim() > 1) == decays]
+                if chosen:
+                    decay = self.options.weight_decay if decays else 0.0
+                    rate = rates.get(name, self.options.lr)
+                    groups.append({"params": chosen, "lr": rate, "peak": rate, "name": name, "weight_decay": decay})
+        if not groups:
+            raise ValueError(f"{type(objective).__name__} has nothing to train; all its parameters are frozen.")
+        return torch.optim.AdamW(groups, betas=self.options.betas, fused=True)
+
+    def _prepare(self) -> None:
+        for objective in self._objectives:
+            module = torch.compile(objective) if self.options.compile else objective
+            self._wrapped.append(self.accelerator.prepare_model(module))
+        if self.options.trackers and self.accelerator.is_main_process:
+            self.accelerator.init_trackers("latentgen", config={k: str(v) for k, v in asdict(self.options).items()})
+
+    def _train(self) -> None:
+        options, rank, world = self.options, self.accelerator.process_index, self.accelerator.num_processes
+        dataset = self.model.modality.dataset("train")
+        first = self.step * options.accumulation
+        stream = BatchStream(len(dataset), options.batch_size, options.seed, rank, world, first)
+        loader = iter(stream_loader(self.model.modality, dataset, stream, options.workers))
+        self.model.train()
+        show = self.accelerator.is_main_process and not self.quiet
+        resumed = self.step if self.step else None
+        log = MetricsLog(self.run / "metrics.jsonl", resumed, enabled=self.accelerator.is_main_process)
+        started = time.perf_counter(), time.process_time(), dict(self._clock)
+        with Progress(options.steps, initial=self.step, enabled=show) as bar:
+            while self.step < options.steps:
+                self._update(loader)
+                self.step += 1
+                self._clock["seconds"] = started[2]["seconds"] + time.perf_counter() - started[0]
+                self._clock["cpu_seconds"] = started[2]["cpu_seconds"] + time.process_time() - started[1]
+                if self.step % options.log_every == 0 or self.step == options.steps:
+                    self._log(log)
+                bar.update(self.step, self._shown())
+                for hook in self.hooks:
+                    hook(self)
+                self._save_if_due()
+
+    def _update(self, loader: Iterator[Batch]) -> None:
+        """One optimizer step of every objective."""
+        options = self.options
+        seed = (options.seed * 1_000_003 + self.step) * 4099 + self.accelerator.process_index
+        torch.manual_seed(seed % 2**63)
+        parts = [self._to_device(next(loader)) for _ in range(options.accumulation)]
+        for objective, wrapped, optimizer in zip(self._objectives, self._wrapped, self.optimizers, strict=True):
+            objective.progress.fill_(self.step / options.steps)
+            factor = learning_rate(self.step, options)
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+            for number, part in enumerate(parts):
+                last = number == len(parts) - 1
+                with contextlib.nullcontext() if last else self.accelerator.no_sync(wrapped):
+                    losses = wrapped(part)
+                    self.accelerator.backward(losses["loss"] / options.accumulation)
+            self._last_losses = {**self._last_losses, **{name: value.detach() for name, value in losses.items()}}
+            self._apply(optimizer)
+        self.ema.update(self.model)
+
+    def _apply(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip and step, unless a gradient is not finite on some rank."""
+        norms = self._clip(optimizer)
+        finite = torch.stack([norm.isfinite() for norm in norms.values()]).all().float()
+        if self.accelerator.num_processes > 1:
+            finite = self.accelerator.reduce(finite, reduction="sum") >= self.accelerator.num_processes
+        if bool(finite):
+            optimizer.step()
+            self._skipped_in_a_row = 0
+            self._last_losses |= {f"grad_norm_{name}": norm for name, norm in norms.items()}
+        else:
+            self._skip()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _clip(self, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+        named: dict[str, list[nn.Parameter]] = {}
+        for group in optimizer.param_groups:
+            named.setdefault(group["name"], []).extend(group["params"])
+        return {name: nn.utils.clip_grad_norm_(group, self.options.clip) for name, group in named.items()}
+
+    def _skip(self) -> None:
+        self.skipped += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row < self.options.skip_limit:
+            return
+        kept = latest_checkpoint(self.run)
+        bad = [name for name, p in self.model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        raise TrainingDiverged(
+            f"gradients were not finite for {self._skipped_in_a_row} steps in a row (first in {bad[:3]}) at step "
+            f"{self.step}; lower lr or clip, or look for NaN in the data. The last good checkpoint is {kept}."
+        )
+
+    def _to_device(self, batch: Batch) -> Batch:
+        return {key: value.to(self.accelerator.device, non_blocking=True) for key, value in batch.items()}
+
+    def _shown(self) -> dict[str, Tensor]:
+        """The figures of the progress bar."""
+        wanted = ("nelbo", "reconstruction", "prior_error", "loss")
+        return {name: self._last_losses[name] for name in wanted if name in self._last_losses}
+
+    def _log(self, log: MetricsLog) -> None:
+        names = list(self._last_losses)
+        values = torch.stack([self._last_losses[name].float().reshape(()) for name in names])
+        if self.accelerator.num_processes > 1:
+            values = self.accelerator.reduce(values, reduction="mean")
+        row = dict(zip(names, values.tolist(), strict=True))
+        self._watch(row)
+        log.write(self.step, {**row, **self._clock, "skipped": float(self.skipped)})
+        if self.options.trackers:
+            with contextlib.suppress(Exception):
+                self.accelerator.log(row, step=self.step)
+
+    def _watch(self, row: dict[str, float]) -> None:
+        """Warn of a collapse while it can still be mended."""
+        late = self.step > 0.3 * self.options.steps
+        if late and row.get("active_units", 1.0) < 1:
+            warnings.warn(
+                "no latent unit is active: the posterior equals the prior; lower kl_weight or start it lower.",
+                stacklevel=2,
+            )
+        if late and row.get("latent_std", 1.0) < 0.05:
+            warnings.warn(
+                "the latents have shrunk to a standard deviation below 0.05; raise kl_weight, or lower autoencoder_lr.",
+                stacklevel=2,
+            )
+
+    def _save_if_due(self) -> None:
+        due = self.options.checkpoint_every and self.step % self.options.checkpoint_every == 0
+        if due or self._signal or self.step == self.options.steps:
+            self.save()
+        if self._signal:
+            raise SystemExit(128 + self._signal)
+
+    def save(self) -> None:
+        """Write a checkpoint of the current step (main process)."""
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
+        tensors = {"model": self.model.tensors(), "ema": self.ema.state_dict(), **self._own_tensors()}
+        groups = []
+        for number, optimizer in enumerate(self.optimizers):
+            flat, layout = flatten_optimizer(optimizer.state_dict())
+            tensors[f"optimizer-{number}"] = flat
+            groups.append(layout)
+        state = {
+            "step": self.step,
+            "optimizers": groups,
+            "ema_updates": self.ema.updates,
+            "skipped": self.skipped,
+            "world": self.accelerator.num_processes,
+            "options": describe(asdict(self.options)),
+            "config": self.model.config(),
+            **self._clock,
+        }
+        save_checkpoint(self.run, self.step, tensors, state, keep=self.options.keep)
+
+    def _own_tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Parameters and buffers of objectives that are not part of the model, such as a discriminator's."""
+        shared = {id(tensor) for tensor in [*self.model.parameters(), *self.model.buffers()]}
+        own = {}
+        for number, objective in enumerate(self._objectives):
+            kept = {
+                name: tensor.detach()
+                for name, tensor in objective.state_dict(keep_vars=True).items()
+                if id(tensor) not in shared
+            }
+            if kept:
+                own[f"objective-{number}"] = kept
+        return own
+
+    def _resume(self) -> None:
+        found = latest_checkpoint(self.run)
+        if found is None:
+            if self.accelerator.is_main_process:
+                write_run_header(self.run, self.model, self._objectives, self.options)
+            return
+        tensors, state = load_checkpoint(found)
+        changed = [
+            f"{name} was {value!r} and is {now!r}"
+            for name, value in state["options"].items()
+            if (now := describe(asdict(self.options)).get(name)) != value and name not in ("workers", "trackers")
+        ]
+        if changed and self.accelerator.is_main_process:
+            warnings.warn(f"the run is resumed with other options: {'; '.join(changed)}.", stacklevel=3)
+        if state["world"] != self.accelerator.num_processes:
+            warnings.warn(
+                f"the run was made by {state['world']} processes and is resumed by {self.accelerator.num_processes}: "
+                "it goes on, but data order and noise differ from an uninterrupted run.",
+                stacklevel=3,
+            )
+        self.model.load_tensors(tensors["model"])
+        self.ema.load_state_dict(tensors["ema"])
+        self.ema.updates = int(state["ema_updates"])
+        for number, objective in enumerate(self._objectives):
+            if f"objective-{number}" in tensors:
+                objective.load_state_dict(tensors[f"objective-{number}"], strict=False)
+        for number, optimizer in enumerate(self.optimizers):
+            optimizer.load_state_dict(unflatten_optimizer(tensors[f"optimizer-{number}"], state["optimizers"][number]))
+        self.step = self.resumed_from = int(state["step"])
+        self.skipped = int(state["skipped"])
+        self._clock = {name: float(state[name]) for name in self._clock}
+        if self.accelerator.is_main_process and not self.quiet:
+            print(f"Resumed at step {self.step} from {found.name}.", flush=True)
+
+    def _finish(self) -> LatentGenerativeModel:
+        self.accelerator.wait_for_everyone()
+        self.ema.copy_to(self.model)
+        self.model.eval()
+        if self.accelerator.is_main_process:
+            self.model.save_pretrained(self.run / "export")
+        self.accelerator.wait_for_everyone()
+        return self.model
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the run after the step, with a checkpoint."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._signal = number
+
+        kinds = (signal.SIGTERM, signal.SIGINT)
+        try:
+            before = [signal.signal(kind, note) for kind in kinds]
+        except ValueError:  # not in the main thread: signals stay as they are
+            yield
+            return
+        try:
+            yield
+        finally:
+            for kind, handler in zip(kinds, before, strict=True):
+                signal.signal(kind, handler)

@@ -1,0 +1,1 @@
+"""Built-in data types, written on the public interface of `latentgen` alone."""

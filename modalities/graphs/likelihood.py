@@ -1,0 +1,49 @@
+"""Categorical likelihood of nodes and of unordered pairs of nodes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from latentgen.distributions import categorical_log_prob
+from latentgen.tensors import Batch
+
+
+class GraphLikelihood:
+    r"""ln p(G | z) = sum_i ln p(x_i | z) + sum_{i<j} ln p(e_ij | z), over real nodes.
+
+    Args:
+        node_logits: shape [B, N, node types].
+        edge_logits: symmetric in the two node axes, shape [B, N, N, edge types]; kind 0 is "no edge".
+        mask: True where a node is real, shape [B, N].
+    """
+
+    def __init__(self, node_logits: Tensor, edge_logits: Tensor, mask: Tensor) -> None:
+        self.node_logits, self.edge_logits, self.mask = node_logits, edge_logits, mask
+
+    @property
+    def pairs(self) -> Tensor:
+        """True where i < j are both real, shape [B, N, N]."""
+        return (self.mask.unsqueeze(1) & self.mask.unsqueeze(2)).triu(1)
+
+    def log_prob(self, batch: Batch) -> Tensor:
+        """Nats, shape [B]."""
+        edges = categorical_log_prob(self.edge_logits, batch["edges"]) * self.pairs
+        total = edges.flatten(1).sum(1)
+        if self.node_logits.shape[-1] > 1:
+            total = total + (categorical_log_prob(self.node_logits, batch["nodes"]) * self.mask).sum(1)
+        return total
+
+    def sample(self) -> Batch:
+        """Every node and pair drawn from its distribution."""
+        nodes = torch.distributions.Categorical(logits=self.node_logits).sample()
+        edges = torch.distributions.Categorical(logits=self.edge_logits).sample()
+        return self._graph(nodes, edges)
+
+    def mode(self) -> Batch:
+        """Every node and pair at its most probable kind."""
+        return self._graph(self.node_logits.argmax(-1), self.edge_logits.argmax(-1))
+
+    def _graph(self, nodes: Tensor, edges: Tensor) -> Batch:
+        upper = edges * self.pairs
+        return {"nodes": nodes * self.mask, "edges": upper + upper.transpose(1, 2), "mask": self.mask}

@@ -1,0 +1,191 @@
+"""The graph modality: data, sizes, autoencoder, figures and pictures of graphs and molecules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from latentgen.autoencoder import Autoencoder
+from latentgen.latents import LatentSpec
+from latentgen.modality import Modality
+from latentgen.tensors import Batch
+
+from .dense import DenseGraphs, from_batch
+from .generators import GENERATORS
+from .mmd import graph_mmd
+from .networks import GraphAutoencoder
+from .readers import GraphCollection, read_collection
+from .statistics import GraphStatistics
+from .validity import vun
+
+Protocol = Literal["gdss", "spectre", "molecules"]
+
+
+class Graphs(Modality):
+    """Undirected graphs with kinds of nodes and of edges; a plain graph has one kind of each.
+
+    Args:
+        data: the name of a generator ("communities", "planar", "trees", "sbm", "grids": fresh graphs, no file), a
+            path (see ``modalities.graphs.readers.read_collection``), or a list of networkx or PyG graphs.
+        protocol: which figures :meth:`evaluate` gives: "gdss" or "spectre" kernels, or "molecules".
+        valid: the rule by which a graph counts as valid: connected, planar, tree, sbm_lite or community.
+        atoms: for molecules, the elements by node type; found in the data when left out.
+        latent: size d of a node's latent.
+        width: width of the autoencoder.
+        encoder_depth: encoder layers.
+        decoder_depth: decoder blocks.
+        train_size: number of training graphs of a generator.
+        test_size: number of test graphs of a generator.
+        seed: of a generator.
+        max_nodes: largest graph; found in the data when left out.
+        options: further arguments of a generator, such as ``{"nodes": 20}``.
+        limit: use at most this many training graphs of a file.
+    """
+
+    def __init__(
+        self,
+        data: str | Path | Sequence[Any] | None = "communities",
+        protocol: Protocol = "spectre",
+        valid: str = "connected",
+        atoms: Sequence[str] | None = None,
+        latent: int = 8,
+        width: int = 64,
+        encoder_depth: int = 4,
+        decoder_depth: int = 3,
+        train_size: int = 2000,
+        test_size: int = 1000,
+        seed: int = 0,
+        max_nodes: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        if protocol not in ("gdss", "spectre", "molecules"):
+            raise ValueError(f"protocol is {protocol!r}; choose gdss, spectre or molecules.")
+        self.data, self.protocol, self.valid, self.atoms = data, protocol, valid, atoms
+        self.latent, self.width, self.encoder_depth, self.decoder_depth = latent, width, encoder_depth, decoder_depth
+        self.train_size, self.test_size, self.seed = train_size, test_size, seed
+        self.limit_nodes, self.options, self.limit = max_nodes, dict(options or {}), limit
+        self._state: dict[str, Tensor] = {}
+
+    @cached_property
+    def collection(self) -> GraphCollection:
+        """The graphs read or generated, with notes on what was done to them."""
+        if self.data is None:
+            raise ValueError("data is None; a model loaded from a file has no data: build Graphs(data=...) for that.")
+        if isinstance(self.data, str) and self.data in GENERATORS:
+            graphs = GENERATORS[self.data](self.train_size + self.test_size, self.seed, **self.options)
+            parts = {"train": graphs[: self.train_size], "test": graphs[self.train_size :]}
+            return GraphCollection(parts, node_types=1, edge_types=2, notes=[])
+        found = read_collection(self.data, max_nodes=self.limit_nodes, atoms=self.atoms)
+        if self.limit is not None:
+            parts = {name: graphs[: self.limit] for name, graphs in found.graphs.items()}
+            found = GraphCollection(parts, found.node_types, found.edge_types, found.notes, found.node_labels)
+        return found
+
+    @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """For molecules, the element of every node type."""
+        return tuple(self.atoms) if self.atoms else tuple(str(label) for label in self.collection.node_labels)
+
+    @property
+    def latents(self) -> LatentSpec:
+        """A set of at most ``max_nodes`` vectors."""
+        return LatentSpec((len(self.sizes) - 1, self.latent), "set", masked=True)
+
+    @property
+    def sizes(self) -> Tensor:
+        """Share of training graphs with n nodes, n = 0 .. max_nodes; float64."""
+        if "sizes" not in self._state:
+            counts = torch.bincount(self._dense("train").sizes.long(), minlength=(self.limit_nodes or 0) + 1)
+            self._state["sizes"] = counts.double() / counts.sum()
+            kinds = [self.collection.node_types, self.collection.edge_types]
+            self._state["kinds"] = torch.tensor(kinds)
+        return self._state["sizes"]
+
+    def state(self) -> dict[str, Tensor]:
+        """``sizes`` (node-count distribution) and ``kinds`` (numbers of node and edge types)."""
+        return {"sizes": self.sizes, "kinds": self._state["kinds"]}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state` gave."""
+        self._state = dict(state)
+
+    def dataset(self, split: str) -> DenseGraphs:
+        """Graphs of "train", "valid" or "test"."""
+        return self._dense(split)
+
+    def _dense(self, split: str) -> DenseGraphs:
+        cache: dict[str, DenseGraphs] = self.__dict__.setdefault("_datasets", {})
+        if split not in cache:
+            cache[split] = DenseGraphs(self.collection.select(split))
+        return cache[split]
+
+    def collate(self, items: Sequence[Data]) -> Batch:
+        """A batch of PyG graphs."""
+        return DenseGraphs(items).__getitems__(list(range(len(items))))
+
+    def autoencoder(self) -> Autoencoder:
+        """A permutation-equivariant encoder and a pairwise decoder for this data's types."""
+        sizes = self.sizes
+        assert len(sizes)
+        node_types, edge_types = self._state["kinds"].tolist()
+        return GraphAutoencoder(
+            node_types, edge_types, self.latent, self.width, self.encoder_depth, self.decoder_depth
+        )
+
+    def sample_mask(self, u: Tensor) -> Tensor:
+        """Node counts by the inverse distribution function of the training graphs' sizes."""
+        counts = torch.searchsorted(self.sizes.cumsum(0).to(u.device), u.double(), right=True)
+        counts = counts.clamp(max=len(self.sizes) - 1)
+        return torch.arange(len(self.sizes) - 1, device=u.device) < counts.unsqueeze(1)
+
+    def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
+        """MMD of graph statistics against reference graphs, and validity, uniqueness, novelty against ``train``."""
+        if self.protocol == "molecules":
+            return self._molecules(generated, train)
+        # the GDSS protocol removes isolated nodes from what was generated
+        fake = GraphStatistics.from_batch(generated, drop_isolated=self.protocol == "gdss")
+        figures = graph_mmd(self._statistics(reference), fake, self.protocol)
+        return {**figures, **vun(generated, train, self.valid)}
+
+    def _statistics(self, batch: Batch) -> GraphStatistics:
+        cache: dict[int, tuple[Tensor, GraphStatistics]] = self.__dict__.setdefault("_known", {})
+        key = id(batch["edges"])
+        if key not in cache:
+            cache[key] = (batch["edges"], GraphStatistics.from_batch(batch))
+        return cache[key][1]
+
+    def _molecules(self, generated: Batch, train: Batch) -> dict[str, float]:
+        from .molecules import batch_to_molecules, canonical_smiles, molecule_metrics
+
+        return molecule_metrics(
+            batch_to_molecules(generated, self.elements), canonical_smiles(self.smiles(train))
+        )
+
+    def smiles(self, batch: Batch) -> list[str]:
+        """Canonical SMILES of the largest fragment of each graph, for molecules."""
+        from .molecules import batch_to_molecules, repaired_smiles
+
+        texts = (repaired_smiles(molecule) for molecule in batch_to_molecules(batch, self.elements))
+        return [text for text in texts if text is not None]
+
+    def better(self) -> dict[str, str]:
+        """MMD: lower; shares: higher."""
+        lower = ("degree", "clustering", "orbit", "spectral", "average")
+        return {**dict.fromkeys(lower, "lower"), **dict.fromkeys(("valid", "unique", "novel", "vun"), "higher")}
+
+    def render(self, batch: Batch, path: Path) -> None:
+        """Draw the first 16 graphs."""
+        from .render import draw_graphs
+
+        draw_graphs(batch, path)
+
+    def graphs(self, batch: Batch) -> list[Data]:
+        """The batch as PyG graphs."""
+        return from_batch(batch)
