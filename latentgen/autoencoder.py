@@ -63,24 +63,32 @@ class StandardizedAutoencoder(Autoencoder):
     that the encoder does not use has std near 1 and means near 0, and must stay as it is. The affine map counts as
     the encoder's last layer, so entropies and bounds stay exact.
 
+    For a frozen autoencoder :meth:`fit` measures once. In end-to-end training ``momentum`` keeps running statistics,
+    which fixes the scale of the latents that the likelihood weighting leaves free; no gradient flows through them.
+
     Args:
         autoencoder: the autoencoder inside.
         channels: size of the channel axis.
         channel_axis: the channel axis of a latent [B, *E]: -1 for vectors, sets and sequences, 1 for grids.
+        momentum: share of a training batch's statistics in the running ones; 0 never changes them.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, autoencoder: Autoencoder, channels: int, channel_axis: int = -1) -> None:
+    def __init__(
+        self, autoencoder: Autoencoder, channels: int, channel_axis: int = -1, momentum: float = 0.0
+    ) -> None:
         super().__init__()
-        self.autoencoder, self.channel_axis = autoencoder, channel_axis
+        self.autoencoder, self.channel_axis, self.momentum = autoencoder, channel_axis, momentum
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("std", torch.ones(channels))
 
     def encode(self, batch: Batch) -> DiagonalGaussian:
         """The inner posterior, standardised."""
         inner = self.autoencoder.encode(batch)
+        if self.training and self.momentum > 0:
+            self._follow(inner)
         mean, std = self._shaped(inner.mean)
         return DiagonalGaussian((inner.mean - mean) / std, inner.std / std, inner.mask)
 
@@ -104,18 +112,24 @@ class StandardizedAutoencoder(Autoencoder):
         Raises:
             ValueError: if there is no batch.
         """
-        count = torch.zeros((), dtype=torch.float64)
-        first, second = torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
-        for batch in batches:
-            q = self.autoencoder.encode(batch)
-            mean, std = (value.movedim(self.channel_axis, -1).double() for value in (q.mean, q.std))
-            weight = torch.ones_like(mean) if q.mask is None else item_mask(q.mask, mean).expand_as(mean)
-            axes = tuple(range(mean.dim() - 1))
-            first += (weight * mean).sum(axes)
-            second += (weight * (mean**2 + std**2)).sum(axes)
-            count += weight[..., 0].sum().cpu()
-        if count == 0:
+        sums = [self._sums(self.autoencoder.encode(batch)) for batch in batches]
+        if not sums:
             raise ValueError("batches is empty; standardising latents needs at least one batch of training data.")
-        n = count.to(first.device)
-        self.mean.copy_(first / n)
-        self.std.copy_((second / n - (first / n) ** 2).sqrt().clamp_min(1e-6))
+        first, second, count = (torch.stack(parts).sum(0) for parts in zip(*sums, strict=True))
+        self.mean.copy_(first / count)
+        self.std.copy_((second / count - (first / count) ** 2).sqrt().clamp_min(1e-6))
+
+    def _sums(self, q: DiagonalGaussian) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums of mean [C] and of mean^2 + std^2 [C] over real items, and their count, in float64."""
+        mean, std = (value.movedim(self.channel_axis, -1).double() for value in (q.mean, q.std))
+        weight = torch.ones_like(mean) if q.mask is None else item_mask(q.mask, mean).expand_as(mean)
+        axes = tuple(range(mean.dim() - 1))
+        return (weight * mean).sum(axes), (weight * (mean**2 + std**2)).sum(axes), weight[..., 0].sum()
+
+    @torch.no_grad()
+    def _follow(self, q: DiagonalGaussian) -> None:
+        """Move the running mean and second moment towards those of one batch."""
+        first, second, count = self._sums(q)
+        moment = (self.mean**2 + self.std**2).lerp((second / count).to(self.std.dtype), self.momentum)
+        self.mean.lerp_((first / count).to(self.mean.dtype), self.momentum)
+        self.std.copy_((moment - self.mean**2).clamp_min(1e-6).sqrt())

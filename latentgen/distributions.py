@@ -113,7 +113,7 @@ class BernoulliLikelihood:
 
 
 def categorical_log_prob(logits: Tensor, target: Tensor) -> Tensor:
-    """ln p(target) under softmax(logits), elementwise, in fp32.
+    """ln p(target) under softmax(logits), elementwise, in fp32 or better.
 
     Args:
         logits: shape [..., K].
@@ -122,6 +122,7 @@ def categorical_log_prob(logits: Tensor, target: Tensor) -> Tensor:
     Returns:
         Log-probabilities in nats, shape [...].
     """
-    flat = logits.float().reshape(-1, logits.shape[-1])
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    flat = precise.reshape(-1, logits.shape[-1])
     loss = torch.nn.functional.cross_entropy(flat, target.reshape(-1), reduction="none")
     return -loss.reshape(target.shape)

@@ -42,7 +42,9 @@ def integrate(field: Callable[[Tensor, Tensor], Tensor], z: Tensor, times: Tenso
     Returns:
         The solution at every time, shape [K, *z.shape].
     """
-    solution: Tensor = odeint(field, z, times, rtol=tolerance, atol=tolerance, method="dopri5")
+    # a step past the last time would evaluate the process where it is not defined (sigma^2 < 0)
+    options = {"step_t": times}
+    solution: Tensor = odeint(field, z, times, rtol=tolerance, atol=tolerance, method="dopri5", options=options)
     return solution
 
 

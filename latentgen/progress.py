@@ -223,7 +223,10 @@ def read_metrics(path: Path) -> list[dict[str, float | None]]:
     Lines that are not rows, such as one that a kill cut short, are left out. A file that does not
     exist has no rows.
     """
-    return [row for _, row in _lines(path) if "event" not in row]
+    rows = (row for _, row in _lines(path) if "event" not in row)
+    return [
+        {name: _number(value) for name, value in row.items() if _is_number(value)} for row in rows
+    ]
 
 
 def resume_steps(path: Path) -> list[int]:
@@ -243,13 +246,17 @@ def _parse(data: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
             row = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(row, dict) and type(row.get("step")) is int:
+        if isinstance(row, dict) and type(row.get("step")) is int and abs(row["step"]) < 2**63:
             yield line, row
 
 
-def _number(value: SupportsFloat) -> float | int | None:
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _number(value: SupportsFloat | None) -> float | int | None:
     """A JSON number; None if it is not finite."""
-    if isinstance(value, int):
-        return int(value)
+    if value is None or isinstance(value, int):
+        return value if value is None or abs(value) < 2**63 else None
     number = float(value)
     return number if math.isfinite(number) else None

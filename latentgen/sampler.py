@@ -26,8 +26,10 @@ Observer = Callable[[Tensor, Prediction], None]
 """Called with (t, prediction) after every function call, for pictures of a trajectory."""
 
 
-def time_grid(process: Process, steps: int, spacing: Spacing, start: float, like: Tensor) -> Tensor:
-    """Falling times from ``start`` to t_min, shape [steps].
+def time_grid(
+    process: Process, steps: int, spacing: Spacing, start: float, like: Tensor, end: float | None = None
+) -> Tensor:
+    """Falling times from ``start`` to ``end``, shape [steps].
 
     Args:
         process: the forward process.
@@ -35,11 +37,12 @@ def time_grid(process: Process, steps: int, spacing: Spacing, start: float, like
         spacing: uniform in the log-SNR, in (sigma / alpha)^(1/7) (Karras et al. 2022, Eq. 5), or in t.
         start: first time, 1 for a full sample.
         like: gives device and dtype.
+        end: last time; None means t_min.
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}; a sampler needs at least 1.")
     unit = torch.linspace(0, 1, steps, dtype=torch.float64)
-    first, last = torch.tensor([start]).double(), torch.tensor([process.t_min]).double()
+    first, last = torch.tensor([start]).double(), torch.tensor([process.t_min if end is None else end]).double()
     if spacing == "time":
         times = first + (last - first) * unit
     else:
@@ -114,14 +117,16 @@ class GridSampler(Sampler):
     Args:
         steps: number of times.
         spacing: how the times are spread, see :func:`time_grid`.
+        end: time of the last call, whose mean is returned; None means t_min. Where latents carry posterior noise, an
+            end at which sigma is about that noise spends no calls on it and returns a cleaner latent.
     """
 
-    def __init__(self, steps: int = 25, spacing: Spacing = "log_snr") -> None:
+    def __init__(self, steps: int = 25, spacing: Spacing = "log_snr", end: float | None = None) -> None:
         if steps < 1:
             raise ValueError(f"steps is {steps}; a sampler needs at least 1.")
         if spacing not in ("log_snr", "karras", "time"):
             raise ValueError(f"spacing is {spacing!r}; choose log_snr, karras or time.")
-        self.steps, self.spacing = steps, spacing
+        self.steps, self.spacing, self.end = steps, spacing, end
 
     def run(
         self,
@@ -134,7 +139,7 @@ class GridSampler(Sampler):
         start: float,
     ) -> Tensor:
         """Step along the grid, then return the mean."""
-        times = time_grid(denoiser.process, self.steps, self.spacing, start, z)
+        times = time_grid(denoiser.process, self.steps, self.spacing, start, z, self.end)
         stepper = self.stepper(denoiser.process, predict, mask, noise)
         for t, s in zip(times[:-1], times[1:], strict=True):
             z = stepper(z, t.expand(len(z)), s.expand(len(z)))
@@ -160,10 +165,13 @@ class DDIM(GridSampler):
         steps: number of function calls.
         eta: share of the bridge's standard deviation.
         spacing: how the times are spread.
+        end: time of the last call; None means t_min.
     """
 
-    def __init__(self, steps: int = 25, eta: float = 0.0, spacing: Spacing = "log_snr") -> None:
-        super().__init__(steps, spacing)
+    def __init__(
+        self, steps: int = 25, eta: float = 0.0, spacing: Spacing = "log_snr", end: float | None = None
+    ) -> None:
+        super().__init__(steps, spacing, end)
         self.eta = eta
 
     def stepper(self, process, predict, mask, noise):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D102
@@ -185,12 +193,17 @@ class Ancestral(GridSampler):
         steps: number of function calls.
         variance: "small" for the bridge's variance, "large" for the transition's.
         spacing: how the times are spread.
+        end: time of the last call; None means t_min.
     """
 
     def __init__(
-        self, steps: int = 100, variance: Literal["small", "large"] = "small", spacing: Spacing = "log_snr"
+        self,
+        steps: int = 100,
+        variance: Literal["small", "large"] = "small",
+        spacing: Spacing = "log_snr",
+        end: float | None = None,
     ) -> None:
-        super().__init__(steps, spacing)
+        super().__init__(steps, spacing, end)
         if variance not in ("small", "large"):
             raise ValueError(f"variance is {variance!r}; choose small or large.")
         self.variance = variance
@@ -227,12 +240,18 @@ class PredictorCorrector(GridSampler):
         corrections: Langevin steps a time.
         snr: signal-to-noise ratio of the corrections; 0.16 in the paper.
         spacing: how the times are spread.
+        end: time of the last call; None means t_min.
     """
 
     def __init__(
-        self, steps: int = 100, corrections: int = 1, snr: float = 0.16, spacing: Spacing = "log_snr"
+        self,
+        steps: int = 100,
+        corrections: int = 1,
+        snr: float = 0.16,
+        spacing: Spacing = "log_snr",
+        end: float | None = None,
     ) -> None:
-        super().__init__(steps, spacing)
+        super().__init__(steps, spacing, end)
         self.corrections, self.snr = corrections, snr
 
     def stepper(self, process, predict, mask, noise):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D102
@@ -258,10 +277,11 @@ class Heun(GridSampler):
     Args:
         steps: number of times; costs 2 steps - 1 calls.
         spacing: how the times are spread.
+        end: time of the last call; None means t_min.
     """
 
-    def __init__(self, steps: int = 13, spacing: Spacing = "log_snr") -> None:
-        super().__init__(steps, spacing)
+    def __init__(self, steps: int = 13, spacing: Spacing = "log_snr", end: float | None = None) -> None:
+        super().__init__(steps, spacing, end)
 
     def stepper(self, process, predict, mask, noise):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D102
         def step(z: Tensor, t: Tensor, s: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def write_tensors(
     try:
         save_file(ready, path, metadata=metadata)
     except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
+        number = re.search(r"(?:os error|code:) (\d+)", str(error))
         code = int(number[1]) if number else errno.EIO
         raise OSError(code, os.strerror(code) if number else str(error)) from error
     os.chmod(path, mode)

@@ -51,8 +51,9 @@ def spectral_features(adjacency: Tensor, mask: Tensor, size: int) -> Tensor:
     vectors = vectors.gather(2, order.unsqueeze(1).expand(-1, vectors.shape[1], -1))
     signs = torch.where(torch.rand_like(values) < 0.5, -1.0, 1.0).unsqueeze(1)
     vectors = vectors * signs * mask.sum(1).sqrt()[:, None, None] * mask.unsqueeze(-1)
-    features = torch.cat([vectors, values.unsqueeze(1).expand_as(vectors)], dim=-1)
-    return nn.functional.pad(features, (0, 2 * size - features.shape[-1]))
+    missing = (0, size - values.shape[1])
+    pieces = (vectors, values.unsqueeze(1).expand_as(vectors))
+    return torch.cat([nn.functional.pad(piece, missing) for piece in pieces], dim=-1)
 
 
 class EncoderLayer(nn.Module):
@@ -172,7 +173,8 @@ class GraphAutoencoder(Autoencoder):
         ]
         h = self.embed(torch.cat(features, dim=-1))
         pairs = torch.cat([walks, *(a.unsqueeze(-1) for a in adjacencies)], dim=-1)
-        attend = torch.where(_keys(mask), 0.0, torch.finfo(dtype).min)
+        keys = _keys(mask)
+        attend = torch.zeros_like(keys, dtype=dtype).masked_fill(~keys, torch.finfo(dtype).min)
         for layer in self.encoder:
             h = layer(h, adjacencies, pairs, attend)
         mean, raw = self.to_latent(h).chunk(2, dim=-1)

@@ -1,0 +1,116 @@
+"""Whether a modality can be trained, saved, judged and drawn: with a small prior and few examples."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from ..modality import Modality
+from ..model import LatentGenerativeModel
+from ..recipe import LSGM, Prepared
+from ..sampler import DPMSolver
+from ..tensors import Batch
+from .result import require
+
+SAMPLES = 4
+STEPS = 2
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def _prepare(modality: Modality) -> Prepared:
+    return LSGM(width=16, depth=1, heads=2).prepare(modality)
+
+
+def two_steps(modality: Modality, batch: Batch) -> str:
+    """Two optimizer steps of the joint objective."""
+    prepared = _prepare(modality)
+    objective = prepared.objectives[0]
+    parameters = [p for p in objective.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3)
+    losses = []
+    for _ in range(STEPS):
+        loss = objective(batch)["loss"]
+        losses.append(float(loss))
+        optimizer.zero_grad()
+        loss.backward()
+        broken = [
+            name
+            for name, p in objective.named_parameters()
+            if p.grad is not None and not p.grad.isfinite().all()
+        ]
+        require(
+            loss.isfinite() and not broken,
+            f"the loss is {float(loss):.4g}, with gradients that are not finite in "
+            f"{broken[:2] or 'no weight'}",
+            "look for log(0), division by 0 or sqrt(0) in encode and log_prob, also at masked "
+            "items",
+        )
+        optimizer.step()
+    return "loss " + ", ".join(f"{loss:.4g}" for loss in losses)
+
+
+def _sample(model: LatentGenerativeModel, batch: Batch) -> Batch:
+    condition = batch["condition"][:SAMPLES] if "condition" in batch else None
+    count = SAMPLES if condition is None else len(condition)
+    return model.sample(count, DPMSolver(3), seed=1, condition=condition)
+
+
+def save_and_load(modality: Modality, batch: Batch) -> str:
+    """A model that was saved and loaded must make the same samples."""
+    model = _prepare(modality).model.eval()
+    expected = _sample(model, batch)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        loaded = LatentGenerativeModel.from_pretrained(folder, trust_remote_code=True)
+    found = _sample(loaded, batch)
+    for key, value in expected.items():
+        require(
+            key in found and torch.allclose(value.double(), found[key].double(), atol=1e-5),
+            f"sample()[{key!r}] of the loaded model differs from the saved model's",
+            "keep all that decode depends on in parameters, buffers, constructor arguments or "
+            "the modality's state()",
+        )
+    return ", ".join(f"{key} {list(value.shape)}" for key, value in expected.items())
+
+
+def figures(modality: Modality, train: Batch, test: Batch) -> str:
+    """``evaluate`` on training data in the role of samples, and ``better``."""
+    found = modality.evaluate(train, test, train)
+    require(
+        isinstance(found, dict) and all(isinstance(value, float) for value in found.values()),
+        f"evaluate returns {found!r}"[:200],
+        "return a dictionary of Python floats by name from evaluate",
+    )
+    broken = [name for name, value in found.items() if not torch.tensor(value).isfinite()]
+    require(
+        not broken,
+        f"{', '.join(broken)} is not finite on {len(next(iter(test.values())))} real examples",
+        "leave out a figure that cannot be computed",
+    )
+    better = modality.better()
+    silent = [name for name in found if better.get(name) not in ("lower", "higher")]
+    require(
+        not silent,
+        f"better() says nothing of {', '.join(silent)}",
+        'return "lower" or "higher" for every figure from better()',
+    )
+    if not found:
+        return "none: override evaluate to judge samples"
+    return ", ".join(f"{name} {value:.3g}" for name, value in found.items())
+
+
+def picture(modality: Modality, batch: Batch) -> str:
+    """``render`` writes a PNG, in a folder that it may have to make."""
+    if type(modality).render is Modality.render:
+        return "none: override render to see samples"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pictures" / "batch.png"
+        modality.render(batch, path)
+        require(
+            path.is_file() and path.read_bytes().startswith(PNG),
+            "render(batch, path) did not write a PNG at path",
+            "make path.parent and write a PNG to exactly that path",
+        )
+        return f"{path.stat().st_size:,} bytes"

@@ -1,0 +1,196 @@
+"""Training: exact resume, killed runs, guards, two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from toy import Toy
+
+import latentgen
+from latentgen.checkpoint import latest_checkpoint, load_checkpoint
+from latentgen.trainer import learning_rate
+
+SCRIPT = Path(__file__).parent / "resume_script.py"
+ROOT = Path(__file__).parent.parent
+
+
+def prepare(seed: int = 0, **modality: int) -> latentgen.recipe.Prepared:
+    torch.manual_seed(seed)
+    return latentgen.LSGM(width=16, depth=1, heads=2, kl_weight=0.1).prepare(Toy(**modality))
+
+
+def fit(run: Path, steps: int = 20, hooks=(), prepared=None, **options) -> latentgen.Trainer:
+    prepared = prepared or prepare()
+    settings = {"batch_size": 8, "checkpoint_every": 5, "log_every": 4, **options}
+    trainer = latentgen.Trainer(
+        prepared.model, prepared.objectives, run, latentgen.TrainingOptions(steps=steps, **settings), hooks, quiet=True
+    )
+    trainer.fit()
+    return trainer
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    """Accelerate keeps precision and processes in a global state; each test starts without one."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(step: int):
+    def hook(trainer: latentgen.Trainer) -> None:
+        if trainer.step == step:
+            raise Stop
+
+    return hook
+
+
+def state(run: Path) -> dict[str, torch.Tensor]:
+    tensors, _ = load_checkpoint(latest_checkpoint(run))
+    return {f"{group}/{name}": value for group, named in tensors.items() for name, value in named.items()}
+
+
+def assert_bit_equal(a: Path, b: Path) -> None:
+    first, second = state(a), state(b)
+    assert first.keys() == second.keys()
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not different, different
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize("stop", [7, 8, 13])  # 8 batches of 8 are an epoch of 64
+def test_resumed_equals_uninterrupted(tmp_path: Path, accumulation: int, stop: int) -> None:
+    fit(tmp_path / "whole", accumulation=accumulation)
+    with pytest.raises(Stop):
+        fit(tmp_path / "parts", hooks=[stop_at(stop)], accumulation=accumulation)
+    resumed = fit(tmp_path / "parts", prepared=prepare(seed=5), accumulation=accumulation)
+    assert resumed.resumed_from == stop // 5 * 5
+    assert_bit_equal(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_resume_does_not_depend_on_worker_processes(tmp_path: Path) -> None:
+    fit(tmp_path / "whole", steps=8)
+    with pytest.raises(Stop):
+        fit(tmp_path / "parts", steps=8, hooks=[stop_at(6)], workers=1)
+    fit(tmp_path / "parts", steps=8, workers=1)
+    assert_bit_equal(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_hooks_that_use_random_numbers_do_not_change_training(tmp_path: Path) -> None:
+    def noisy(trainer: latentgen.Trainer) -> None:
+        torch.manual_seed(trainer.step)
+        torch.randn(7)
+        with trainer.ema.applied_to(trainer.model):
+            trainer.model.sample(3, steps=2)
+
+    fit(tmp_path / "quiet", steps=10)
+    fit(tmp_path / "noisy", steps=10, hooks=[noisy])
+    assert_bit_equal(tmp_path / "quiet", tmp_path / "noisy")
+
+
+def launch(run: Path, steps: int, kill_at: int, processes: int) -> int:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
+    command = [sys.executable]
+    if processes > 1:
+        command += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", "0"]
+    arguments = [str(SCRIPT), str(run), str(steps), str(kill_at)]
+    return subprocess.run([*command, *arguments], env=environment, capture_output=True, timeout=300).returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_run_ends_bit_equal_to_an_uninterrupted_one(tmp_path: Path, processes: int) -> None:
+    assert launch(tmp_path / "whole", 17, -1, processes) == 0
+    for kill_at in (4, 11, 16):  # before the first checkpoint, between two, after the last
+        assert launch(tmp_path / "parts", 17, kill_at, processes) != 0
+    assert launch(tmp_path / "parts", 17, -1, processes) == 0
+    assert_bit_equal(tmp_path / "whole", tmp_path / "parts")
+    exported = [(tmp_path / name / "export" / "model.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert exported[0] == exported[1]
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()
+             if "event" not in line]
+    assert steps == sorted(set(steps))
+
+
+def test_sigterm_finishes_the_step_and_publishes_a_checkpoint(tmp_path: Path) -> None:
+    def terminate(trainer: latentgen.Trainer) -> None:
+        if trainer.step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped:
+        fit(tmp_path, hooks=[terminate], checkpoint_every=0)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    _, found = load_checkpoint(latest_checkpoint(tmp_path))
+    assert found["step"] in (7, 8)
+
+
+def test_non_finite_data_stop_the_run_and_keep_the_last_good_checkpoint(tmp_path: Path) -> None:
+    fit(tmp_path, steps=5)
+    with pytest.raises(latentgen.TrainingDiverged, match=r"not finite for 3 steps in a row.*step_00000005"):
+        fit(tmp_path, steps=40, prepared=prepare(size=8, poison=2), skip_limit=3)
+    assert all(value.isfinite().all() for value in state(tmp_path).values())
+
+
+def test_one_bad_batch_is_skipped_and_counted(tmp_path: Path) -> None:
+    trainer = fit(tmp_path, steps=8, prepared=prepare(size=64, poison=2))  # 1 of 8 batches of an epoch
+    assert trainer.skipped == 1
+    assert all(value.isfinite().all() for value in state(tmp_path).values())
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    options = latentgen.TrainingOptions(steps=100, warmup=0.1, final_lr=0.1)
+    rates = [learning_rate(step, options) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.55)
+    assert rates[100] == pytest.approx(0.1)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(ValueError, match="steps is 0; it must be at least 1"):
+        latentgen.TrainingOptions(steps=0)
+    with pytest.raises(ValueError, match="precision is 'fp16'"):
+        latentgen.TrainingOptions(precision="fp16")  # type: ignore[arg-type]
+
+
+def test_changed_options_and_world_are_announced(tmp_path: Path) -> None:
+    fit(tmp_path, steps=5)
+    with pytest.warns(UserWarning, match="batch_size was 8 and is 4"):
+        fit(tmp_path, steps=6, batch_size=4)
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    def second(trainer: latentgen.Trainer) -> None:
+        with pytest.raises(RuntimeError):
+            fit(tmp_path)
+        raise Stop
+
+    with pytest.raises(Stop):
+        fit(tmp_path, hooks=[second])
+
+
+def test_bf16_trains(tmp_path: Path) -> None:
+    trainer = fit(tmp_path, steps=4, precision="bf16")
+    assert all(p.dtype == torch.float32 and p.isfinite().all() for p in trainer.model.parameters())
+
+
+def test_run_folder_holds_what_a_reader_needs(tmp_path: Path) -> None:
+    fit(tmp_path, steps=4)
+    for name in ("config.yaml", "env.json", "metrics.jsonl", "export/model.safetensors", "export/README.md"):
+        assert (tmp_path / name).is_file(), name
+    assert "class_path: latentgen.JointELBO" in (tmp_path / "config.yaml").read_text()
