@@ -22,7 +22,7 @@ def flow_field(denoiser: Denoiser, mask: Tensor | None = None, condition: Tensor
 
     def field(t: Tensor, z: Tensor) -> Tensor:
         time = t.to(z.dtype).expand(len(z))
-        eps = denoiser(z, time, mask, condition).eps
+        eps: Tensor = denoiser(z, time, mask, condition).eps
         drift = over(process.drift(time), z) * z
         velocity = drift + over(process.diffusion2(time) / (2 * process.sigma(time)), z) * eps
         return velocity if mask is None else velocity * item_mask(mask, velocity)

@@ -205,7 +205,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         """
         if method not in ("ode", "bound"):
             raise ValueError(f"method is {method!r}; choose ode or bound.")
-        batch, total = self._here(batch), 0.0
+        batch, totals = self._here(batch), []
         with self._evaluating():
             for _ in range(draws):
                 q = self.autoencoder.encode(batch)
@@ -215,8 +215,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
                     log_prior = self.prior.log_prob(z, q.mask, given, tolerance)
                 else:
                     log_prior = -self.prior.cross_entropy(z, q.mask, given)
-                total = total + self.autoencoder.decode(z, q.mask).log_prob(batch) + q.entropy() + log_prior
-        return torch.as_tensor(total / draws)
+                totals.append(self.autoencoder.decode(z, q.mask).log_prob(batch) + q.entropy() + log_prior)
+        return torch.stack(totals).mean(dim=0)
 
     def nelbo(self, batches: Iterable[Batch], method: str = "ode", draws: int = 1, tolerance: float = 1e-4) -> Estimate:
         """Mean of -log_prob over data with its standard error, nats per example."""

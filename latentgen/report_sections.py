@@ -87,7 +87,7 @@ def _text_sample(name: str, text: str) -> str:
     count = f"<span>{more} more lines</span>" if more > 0 else ""
     return (
         f'<figure class="shot"><pre>{escape(shown)}</pre>'
-        f"<figcaption>{escape(words(name).capitalize())}{count}</figcaption></figure>"
+        f"<figcaption>{escape(name)}{count}</figcaption></figure>"
     )
 
 

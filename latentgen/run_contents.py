@@ -62,7 +62,7 @@ class RunContents:
         metrics: Rows of `metrics.jsonl`.
         marks: Steps at which the run was resumed.
         samples: Pictures of `samples/`, in order of steps.
-        texts: Text samples of `samples/`, in order of steps: name and content.
+        texts: Text samples of `samples/`, in order of steps: caption and content.
         plots: Pictures of `plots/`.
         evaluation: `evaluation.json`.
         problems: What could not be read, and why.
@@ -100,7 +100,7 @@ def read_run(run: Path) -> RunContents:
     contents.samples = _pictures(run / "samples", contents.problems)
     contents.plots = _pictures(run / "plots", contents.problems)
     for path in sorted(_files(run / "samples", (".txt", ".smi")), key=_order):
-        contents.texts.append((path.stem, _text(path, contents.problems)))
+        contents.texts.append((_caption(path.stem), _text(path, contents.problems)))
     return contents
 
 
@@ -205,8 +205,19 @@ def _pictures(folder: Path, problems: list[str]) -> list[Picture]:
             continue
         width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
         step = _step(path.stem)
-        label = _STEP.sub("", path.stem, count=1) if step is not None else path.stem
-        label = " ".join(label.replace("_", " ").replace("-", " ").split())
         real = bool(_REAL.search(path.stem.lower()))
-        pictures.append(Picture(data, width, height, step, label, real))
+        pictures.append(Picture(data, width, height, step, _label(path.stem), real))
     return pictures
+
+
+def _label(stem: str) -> str:
+    """A file name without its step, as words."""
+    return " ".join(_STEP.sub("", stem, count=1).replace("_", " ").replace("-", " ").split())
+
+
+def _caption(stem: str) -> str:
+    """What a text sample shows, from its file name."""
+    if _REAL.search(stem.lower()):
+        return "Real data"
+    name, step = _label(stem).capitalize() or "Samples", _step(stem)
+    return name if step is None else f"{name}, step {step:,}"

@@ -22,6 +22,10 @@ from .process import Process
 from .tensors import event_size, event_sum, item_mask, over
 
 Spacing = Literal["log_snr", "karras", "time"]
+Predict = Callable[[Tensor, Tensor], Prediction]
+"""(z [B, *E], scalar t) -> prediction: one function call."""
+Step = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(z_t [B, *E], t [B], s [B]) -> z_s [B, *E]."""
 Observer = Callable[[Tensor, Prediction], None]
 """Called with (t, prediction) after every function call, for pictures of a trajectory."""
 
@@ -101,7 +105,7 @@ class Sampler(Component, ABC):
     def run(
         self,
         denoiser: Denoiser,
-        predict: Callable[[Tensor, Tensor], Prediction],
+        predict: Predict,
         z: Tensor,
         mask: Tensor | None,
         condition: Tensor | None,
@@ -131,7 +135,7 @@ class GridSampler(Sampler):
     def run(
         self,
         denoiser: Denoiser,
-        predict: Callable[[Tensor, Tensor], Prediction],
+        predict: Predict,
         z: Tensor,
         mask: Tensor | None,
         condition: Tensor | None,
@@ -147,12 +151,8 @@ class GridSampler(Sampler):
 
     @abstractmethod
     def stepper(
-        self,
-        process: Process,
-        predict: Callable[[Tensor, Tensor], Prediction],
-        mask: Tensor | None,
-        noise: NoiseStream | None,
-    ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        self, process: Process, predict: Predict, mask: Tensor | None, noise: NoiseStream | None
+    ) -> Step:
         """A function (z_t, t, s) -> z_s; it may keep what it learned in earlier steps."""
 
 
@@ -174,7 +174,11 @@ class DDIM(GridSampler):
         super().__init__(steps, spacing, end)
         self.eta = eta
 
-    def stepper(self, process, predict, mask, noise):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D102
+    def stepper(
+        self, process: Process, predict: Predict, mask: Tensor | None, noise: NoiseStream | None
+    ) -> Step:
+        """One DDIM step."""
+
         def step(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
             prediction = predict(z, t[:1])
             _, v = process.transition(s, t)
@@ -208,7 +212,11 @@ class Ancestral(GridSampler):
             raise ValueError(f"variance is {variance!r}; choose small or large.")
         self.variance = variance
 
-    def stepper(self, process, predict, mask, noise):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D102
+    def stepper(
+        self, process: Process, predict: Predict, mask: Tensor | None, noise: NoiseStream | None
+    ) -> Step:
+        """One draw from the bridge."""
+
         def step(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
             q = process.bridge(z, predict(z, t[:1]).mean, s, t)
             std = q.std if self.variance == "small" else over(process.transition(s, t)[1].sqrt(), z)
@@ -220,7 +228,11 @@ class Ancestral(GridSampler):
 class EulerMaruyama(GridSampler):
     """Euler steps of the reverse SDE dz = (f z - g^2 score) dt + g dW (Song et al. 2021, Eq. 6)."""
 
-    def stepper(self, process, predict, mask, noise):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D102
+    def stepper(
+        self, process: Process, predict: Predict, mask: Tensor | None, noise: NoiseStream | None
+    ) -> Step:
+        """One Euler step backwards in time."""
+
         def step(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
             g2, width = process.diffusion2(t), t - s
             slope = over(process.drift(t), z) * z - over(g2, z) * predict(z, t[:1]).score
@@ -254,7 +266,11 @@ class PredictorCorrector(GridSampler):
         super().__init__(steps, spacing, end)
         self.corrections, self.snr = corrections, snr
 
-    def stepper(self, process, predict, mask, noise):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D102
+    def stepper(
+        self, process: Process, predict: Predict, mask: Tensor | None, noise: NoiseStream | None
+    ) -> Step:
+        """Corrections at t, then the bridge to s."""
+
         def correct(z: Tensor, t: Tensor) -> Tensor:
             score = predict(z, t[:1]).score
             # the norm of the noise is its expectation, sqrt(D)
@@ -283,7 +299,11 @@ class Heun(GridSampler):
     def __init__(self, steps: int = 13, spacing: Spacing = "log_snr", end: float | None = None) -> None:
         super().__init__(steps, spacing, end)
 
-    def stepper(self, process, predict, mask, noise):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D102
+    def stepper(
+        self, process: Process, predict: Predict, mask: Tensor | None, noise: NoiseStream | None
+    ) -> Step:
+        """An Euler step and its correction."""
+
         def step(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
             width = process.sigma(s) / process.alpha(s) - process.sigma(t) / process.alpha(t)
             x, alpha = z / over(process.alpha(t), z), over(process.alpha(s), z)
@@ -301,7 +321,11 @@ class DPMSolver(GridSampler):
     step and r the ratio of the step before to it.
     """
 
-    def stepper(self, process, predict, mask, noise):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D102
+    def stepper(
+        self, process: Process, predict: Predict, mask: Tensor | None, noise: NoiseStream | None
+    ) -> Step:
+        """One multistep update; the first one is first-order."""
+
         before: list[tuple[Tensor, Tensor]] = []
 
         def step(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
@@ -335,7 +359,7 @@ class ProbabilityFlow(Sampler):
     def run(
         self,
         denoiser: Denoiser,
-        predict: Callable[[Tensor, Tensor], Prediction],
+        predict: Predict,
         z: Tensor,
         mask: Tensor | None,
         condition: Tensor | None,

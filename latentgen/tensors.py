@@ -97,5 +97,5 @@ def scale_gradient(z: Tensor, factor: Tensor) -> Tensor:
         z: shape [B, *E].
         factor: shape [B].
     """
-    result: Tensor = _ScaleGradient.apply(z, factor)
+    result: Tensor = _ScaleGradient.apply(z, factor)  # type: ignore[no-untyped-call]
     return result

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from .checkpoint import (
     RunLock,
@@ -29,6 +29,7 @@ from .component import describe
 from .ema import EMA
 from .model import LatentGenerativeModel
 from .objective import Objective
+from .optimizers import clip_by_group, make_optimizers
 from .progress import MetricsLog, Progress
 from .run import write_run_header
 from .stream import BatchStream, stream_loader
@@ -50,6 +51,8 @@ class TrainingOptions:
         batch_size: examples a process takes in one forward pass.
         lr: peak learning rate of the prior.
         autoencoder_lr: peak learning rate of encoder and decoder.
+        optimizer: "muon" (hidden matrices by Muon, the rest by AdamW) or "adamw" (everything).
+        matrix_lr: peak learning rate of Muon.
         warmup: share of the steps in which the rates rise linearly from 0.
         final_lr: share of the peak at the end of the cosine decay.
         weight_decay: of AdamW, on weights of two or more axes.
@@ -72,6 +75,8 @@ class TrainingOptions:
     batch_size: int = 64
     lr: float = 1e-3
     autoencoder_lr: float = 1e-3
+    optimizer: Literal["muon", "adamw"] = "muon"
+    matrix_lr: float = 0.02
     warmup: float = 0.02
     final_lr: float = 0.02
     weight_decay: float = 1e-4
@@ -93,6 +98,8 @@ class TrainingOptions:
         for name in ("steps", "batch_size", "accumulation", "log_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.optimizer not in ("muon", "adamw"):
+            raise ValueError(f"optimizer is {self.optimizer!r}; choose muon or adamw.")
         if self.precision not in ("no", "bf16"):
             raise ValueError(f"precision is {self.precision!r}; choose no (fp32) or bf16.")
 
@@ -156,7 +163,7 @@ class Trainer:
         self._skipped_in_a_row, self._signal = 0, 0
         self._last_losses: dict[str, Tensor] = {}
         self._objectives = [objective.to(self.accelerator.device) for objective in objectives]
-        self.optimizers = [self._optimizer(objective) for objective in self._objectives]
+        self.optimizers = [make_optimizers(objective.groups(), self.options) for objective in self._objectives]
         self.ema = EMA(self.model, self.options.ema)
         self._wrapped: list[Any] = []
         self._clock = {"seconds": 0.0, "cpu_seconds": 0.0}
@@ -186,21 +193,6 @@ class Trainer:
                     with contextlib.suppress(Exception):
                         self.accelerator.end_training()
         return self._finish()
-
-    def _optimizer(self, objective: Objective) -> torch.optim.Optimizer:
-        rates = {"autoencoder": self.options.autoencoder_lr, "prior": self.options.lr}
-        groups: list[dict[str, Any]] = []
-        for name, module in objective.groups().items():
-            parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-            for decays in (True, False):
-                chosen = [parameter for parameter in parameters if (parameter.dim() > 1) == decays]
-                if chosen:
-                    decay = self.options.weight_decay if decays else 0.0
-                    rate = rates.get(name, self.options.lr)
-                    groups.append({"params": chosen, "lr": rate, "peak": rate, "name": name, "weight_decay": decay})
-        if not groups:
-            raise ValueError(f"{type(objective).__name__} has nothing to train; all its parameters are frozen.")
-        return torch.optim.AdamW(groups, betas=self.options.betas, fused=True)
 
     def _prepare(self) -> None:
         for objective in self._objectives:
@@ -239,10 +231,10 @@ class Trainer:
         seed = (options.seed * 1_000_003 + self.step) * 4099 + self.accelerator.process_index
         torch.manual_seed(seed % 2**63)
         parts = [self._to_device(next(loader)) for _ in range(options.accumulation)]
-        for objective, wrapped, optimizer in zip(self._objectives, self._wrapped, self.optimizers, strict=True):
+        for objective, wrapped, optimizers in zip(self._objectives, self._wrapped, self.optimizers, strict=True):
             objective.progress.fill_(self.step / options.steps)
             factor = learning_rate(self.step, options)
-            for group in optimizer.param_groups:
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"] = group["peak"] * factor
             for number, part in enumerate(parts):
                 last = number == len(parts) - 1
@@ -250,28 +242,23 @@ class Trainer:
                     losses = wrapped(part)
                     self.accelerator.backward(losses["loss"] / options.accumulation)
             self._last_losses = {**self._last_losses, **{name: value.detach() for name, value in losses.items()}}
-            self._apply(optimizer)
+            self._apply(optimizers)
+            objective.zero_grad(set_to_none=True)
         self.ema.update(self.model)
 
-    def _apply(self, optimizer: torch.optim.Optimizer) -> None:
+    def _apply(self, optimizers: list[torch.optim.Optimizer]) -> None:
         """Clip and step, unless a gradient is not finite on some rank."""
-        norms = self._clip(optimizer)
+        norms = clip_by_group(optimizers, self.options.clip)
         finite = torch.stack([norm.isfinite() for norm in norms.values()]).all().float()
         if self.accelerator.num_processes > 1:
             finite = self.accelerator.reduce(finite, reduction="sum") >= self.accelerator.num_processes
         if bool(finite):
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             self._skipped_in_a_row = 0
             self._last_losses |= {f"grad_norm_{name}": norm for name, norm in norms.items()}
         else:
             self._skip()
-        optimizer.zero_grad(set_to_none=True)
-
-    def _clip(self, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-        named: dict[str, list[nn.Parameter]] = {}
-        for group in optimizer.param_groups:
-            named.setdefault(group["name"], []).extend(group["params"])
-        return {name: nn.utils.clip_grad_norm_(group, self.options.clip) for name, group in named.items()}
 
     def _skip(self) -> None:
         self.skipped += 1
@@ -333,7 +320,7 @@ class Trainer:
             return
         tensors = {"model": self.model.tensors(), "ema": self.ema.state_dict(), **self._own_tensors()}
         groups = []
-        for number, optimizer in enumerate(self.optimizers):
+        for number, optimizer in self._numbered_optimizers():
             flat, layout = flatten_optimizer(optimizer.state_dict())
             tensors[f"optimizer-{number}"] = flat
             groups.append(layout)
@@ -348,6 +335,9 @@ class Trainer:
             **self._clock,
         }
         save_checkpoint(self.run, self.step, tensors, state, keep=self.options.keep)
+
+    def _numbered_optimizers(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
+        return enumerate(optimizer for optimizers in self.optimizers for optimizer in optimizers)
 
     def _own_tensors(self) -> dict[str, dict[str, Tensor]]:
         """Parameters and buffers of objectives that are not part of the model, such as a discriminator's."""
@@ -389,7 +379,7 @@ class Trainer:
         for number, objective in enumerate(self._objectives):
             if f"objective-{number}" in tensors:
                 objective.load_state_dict(tensors[f"objective-{number}"], strict=False)
-        for number, optimizer in enumerate(self.optimizers):
+        for number, optimizer in self._numbered_optimizers():
             optimizer.load_state_dict(unflatten_optimizer(tensors[f"optimizer-{number}"], state["optimizers"][number]))
         self.step = self.resumed_from = int(state["step"])
         self.skipped = int(state["skipped"])

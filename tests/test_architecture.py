@@ -12,7 +12,7 @@ FLOORS = [
     {"tensors", "latents", "noise", "component", "distributions"},
     {"process", "weighting", "times"},
     {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior"},
-    {"modality", "objective", "config", "storage", "manifest", "lock", "ema", "stream"},
+    {"modality", "objective", "config", "storage", "manifest", "lock", "ema", "stream", "optimizers"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "progress", "table", "plots"},
     {"recipe", "evaluation", "run", "run_contents", "report_charts", "report_sections", "report", "testing", "doctor"},
     {"trainer", "hooks"},

@@ -154,7 +154,7 @@ def test_all_parts_are_there(text: str) -> None:
     ):
         assert words in page.words
     assert "12.5" in page.words and "at 10 network calls" in page.words
-    assert "16 more lines" in page.words
+    assert "Samples, step 1,000" in page.words and "16 more lines" in page.words
 
 
 def test_gates_stand_above_the_prior(text: str) -> None:

@@ -53,6 +53,17 @@ def test_pictures_come_in_order_of_steps_with_their_kind(tmp_path: Path) -> None
     assert {(p.width, p.height) for p in found} == {(16, 9)}
 
 
+def test_texts_come_with_captions(tmp_path: Path) -> None:
+    (tmp_path / "samples").mkdir()
+    for name in ("step_0010.smi", "step_0002_ode.txt", "held_out.txt"):
+        (tmp_path / "samples" / name).write_text(name)
+    assert read_run(tmp_path).texts == [
+        ("Real data", "held_out.txt"),
+        ("Ode, step 2", "step_0002_ode.txt"),
+        ("Samples, step 10", "step_0010.smi"),
+    ]
+
+
 @links
 def test_what_is_no_picture_is_left_out_and_named(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(PNG)

@@ -53,7 +53,7 @@ def model_error(process: Process, t: torch.Tensor) -> torch.Tensor:
 
 def quadrature(process: Process, function) -> float:
     """Midpoint rule over [t_min, 1], clustered at both ends."""
-    n = 100_000
+    n = 20_000
     v = levels(n)
     t = process.t_min + (1 - process.t_min) * v * v * (3 - 2 * v)
     width = (1 - process.t_min) * 6 * v * (1 - v) / n
@@ -63,7 +63,7 @@ def quadrature(process: Process, function) -> float:
 @pytest.mark.parametrize("weighting", WEIGHTINGS, ids=lambda w: type(w).__name__)
 def test_importance_weights_are_unbiased(sampler, weighting, process):
     """The mean of w(t) / r(t) error over the proposal is the integral of w error, whatever the proposal."""
-    rho, width = double_exponential(4000)
+    rho, width = double_exponential(2000)
     t, density = sampler.quantile(process, rho)
     estimate = (weighting(process, t) / density * model_error(process, t) * width).sum().item()
     truth = quadrature(process, lambda t: weighting(process, t) * model_error(process, t))
@@ -71,9 +71,9 @@ def test_importance_weights_are_unbiased(sampler, weighting, process):
 
 
 def test_density_integrates_to_one(sampler, process):
-    t, density = sampler.quantile(process, levels(40_000))
+    t, density = sampler.quantile(process, levels(10_000))
     assert (t.diff() >= 0).all()
-    # trapezoid between the quantiles; beyond the outer ones lies a share of 1 / 40000
+    # trapezoid between the quantiles; beyond the outer ones lies a share of 1 / 10000
     assert torch.trapezoid(density, t).item() == pytest.approx(1, abs=2e-3)
 
 
@@ -131,14 +131,14 @@ def test_stratified_times_fall_one_into_each_stratum(sampler, process):
 
 
 def test_stratification_lowers_the_variance():
-    """Batch estimates of an integral whose integrand varies: 500 batches of 16."""
+    """Batch estimates of an integral whose integrand varies: 200 batches of 16."""
     torch.manual_seed(0)
     process, weighting = VPSDE(), LikelihoodWeighting()
     for make in (UniformTimes, LogSNRTimes, lambda stratified: ImportanceTimes(weighting, stratified=stratified)):
         spread = []
         for stratified in (True, False):
             sampler = make(stratified=stratified)
-            draws = [sampler(16, process) for _ in range(500)]
+            draws = [sampler(16, process) for _ in range(200)]
             means = [(weighting(process, t) / r * model_error(process, t)).mean() for t, r in draws]
             spread.append(torch.stack(means).var())
         assert spread[0] < 0.5 * spread[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-class MLP(nn.Sequential):
+class MLP(nn.Module):
     """Linear layers with SiLU between them.
 
     Args:
@@ -18,9 +18,10 @@ class MLP(nn.Sequential):
         layers: list[nn.Module] = []
         for size_in, size_out in zip(widths[:-1], widths[1:], strict=True):
             layers += [nn.Linear(size_in, size_out), nn.SiLU()]
-        super().__init__(*layers[:-1])
+        super().__init__()
+        self.layers = nn.Sequential(*layers[:-1])
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map [..., widths[0]] to [..., widths[-1]]."""
-        result: Tensor = super().forward(input)
+        result: Tensor = self.layers(x)
         return result

@@ -57,9 +57,7 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, expansion * width), nn.GELU("tanh"), nn.Linear(expansion * width, width)
         )
-        self.modulation = nn.Linear(width, 6 * width)
-        nn.init.zeros_(self.modulation.weight)
-        nn.init.zeros_(self.modulation.bias)
+        self.modulation = zero_linear(width, 6 * width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, condition: Tensor, attend: Tensor | None) -> Tensor:
@@ -69,6 +67,15 @@ class Block(nn.Module):
         tokens = torch.addcmul(tokens, gate_a, self.dropout(self.attention(hidden, attend)))
         hidden = torch.addcmul(shift_m, _norm(tokens), 1 + scale_m)
         return torch.addcmul(tokens, gate_m, self.dropout(self.mlp(hidden)))
+
+
+def zero_linear(size_in: int, size_out: int) -> nn.Linear:
+    """A linear layer that starts at zero: a gate or an output. Marked, so that Muon leaves it to AdamW."""
+    layer = nn.Linear(size_in, size_out)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    layer.weight.is_gate = True  # type: ignore[union-attr]
+    return layer
 
 
 def _norm(tokens: Tensor) -> Tensor:
@@ -101,6 +108,8 @@ class Transformer(Component, nn.Module):
         expansion: width of a block's hidden layer over ``width``.
     """
 
+    positions: Tensor | None
+
     def __init__(
         self,
         latents: LatentSpec,
@@ -125,11 +134,8 @@ class Transformer(Component, nn.Module):
             self.embed_condition = MLP(condition_dim, width, width)
             self.no_condition = nn.Parameter(torch.zeros(width))
         self.blocks = nn.ModuleList(Block(width, heads, expansion, dropout) for _ in range(depth))
-        self.final = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, self.token_size)
-        for layer in (self.final, self.out):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.final = zero_linear(width, 2 * width)
+        self.out = zero_linear(width, self.token_size)
 
     def _positions(self, latents: LatentSpec, width: int) -> Tensor | None:
         if latents.layout == "sequence":

@@ -32,7 +32,7 @@ def two_steps(modality: Modality, batch: Batch) -> str:
     losses = []
     for _ in range(STEPS):
         loss = objective(batch)["loss"]
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         optimizer.zero_grad()
         loss.backward()
         broken = [
@@ -42,7 +42,7 @@ def two_steps(modality: Modality, batch: Batch) -> str:
         ]
         require(
             loss.isfinite() and not broken,
-            f"the loss is {float(loss):.4g}, with gradients that are not finite in "
+            f"the loss is {losses[-1]:.4g}, with gradients that are not finite in "
             f"{broken[:2] or 'no weight'}",
             "look for log(0), division by 0 or sqrt(0) in encode and log_prob, also at masked "
             "items",
@@ -90,27 +90,29 @@ def figures(modality: Modality, train: Batch, test: Batch) -> str:
         "leave out a figure that cannot be computed",
     )
     better = modality.better()
-    silent = [name for name in found if better.get(name) not in ("lower", "higher")]
-    require(
-        not silent,
-        f"better() says nothing of {', '.join(silent)}",
-        'return "lower" or "higher" for every figure from better()',
-    )
+    for name, way in better.items():
+        require(
+            way in ("lower", "higher"),
+            f"better() says {way!r} of {name}",
+            'return "lower" or "higher" for each figure from better()',
+        )
     if not found:
         return "none: override evaluate to judge samples"
-    return ", ".join(f"{name} {value:.3g}" for name, value in found.items())
+    silent = [name for name in found if name not in better]
+    remark = f"; better() says nothing of {', '.join(silent)}" if silent else ""
+    return ", ".join(f"{name} {value:.3g}" for name, value in found.items()) + remark
 
 
 def picture(modality: Modality, batch: Batch) -> str:
-    """``render`` writes a PNG, in a folder that it may have to make."""
+    """``render`` writes a PNG."""
     if type(modality).render is Modality.render:
         return "none: override render to see samples"
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pictures" / "batch.png"
+        path = Path(folder) / "batch.png"
         modality.render(batch, path)
         require(
             path.is_file() and path.read_bytes().startswith(PNG),
             "render(batch, path) did not write a PNG at path",
-            "make path.parent and write a PNG to exactly that path",
+            "write a PNG to exactly that path",
         )
         return f"{path.stat().st_size:,} bytes"

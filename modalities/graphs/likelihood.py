@@ -36,9 +36,7 @@ class GraphLikelihood:
 
     def sample(self) -> Batch:
         """Every node and pair drawn from its distribution."""
-        nodes = torch.distributions.Categorical(logits=self.node_logits).sample()
-        edges = torch.distributions.Categorical(logits=self.edge_logits).sample()
-        return self._graph(nodes, edges)
+        return self._graph(_draw(self.node_logits), _draw(self.edge_logits))
 
     def mode(self) -> Batch:
         """Every node and pair at its most probable kind."""
@@ -47,3 +45,9 @@ class GraphLikelihood:
     def _graph(self, nodes: Tensor, edges: Tensor) -> Batch:
         upper = edges * self.pairs
         return {"nodes": nodes * self.mask, "edges": upper + upper.transpose(1, 2), "mask": self.mask}
+
+
+def _draw(logits: Tensor) -> Tensor:
+    """One class number from each softmax(logits), int64, by the Gumbel-max rule."""
+    uniform = torch.rand_like(logits).clamp(1e-20, 1 - 1e-7)
+    return (logits - torch.log(-torch.log(uniform))).argmax(-1)

@@ -164,9 +164,11 @@ class Graphs(Modality):
     def _molecules(self, generated: Batch, train: Batch) -> dict[str, float]:
         from .molecules import batch_to_molecules, canonical_smiles, molecule_metrics
 
-        return molecule_metrics(
-            batch_to_molecules(generated, self.elements), canonical_smiles(self.smiles(train))
-        )
+        cache: dict[int, tuple[Tensor, frozenset[str]]] = self.__dict__.setdefault("_known_smiles", {})
+        key = id(train["edges"])
+        if key not in cache:
+            cache[key] = (train["edges"], canonical_smiles(self.smiles(train)))
+        return molecule_metrics(batch_to_molecules(generated, self.elements), cache[key][1])
 
     def smiles(self, batch: Batch) -> list[str]:
         """Canonical SMILES of the largest fragment of each graph, for molecules."""

@@ -237,7 +237,7 @@ def only_value_errors(path: Path) -> None:
 
 RELAXED = settings(
     deadline=None,
-    max_examples=150,
+    max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

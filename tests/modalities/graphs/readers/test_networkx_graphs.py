@@ -164,7 +164,7 @@ def test_graphml_without_graphs(tmp_path: Path) -> None:
 
 @settings(
     deadline=None,
-    max_examples=150,
+    max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.binary(max_size=30), st.integers(0, 10**6), st.integers(0, 30))

@@ -1,0 +1,181 @@
+"""``latentgen sample``, ``evaluate`` and ``report``: what is done with a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..model import LatentGenerativeModel
+
+COST = "number of steps; most samplers call the network once a step"
+
+
+def add_commands(commands: Any) -> None:
+    """Add the three commands to the main parser."""
+    sample = commands.add_parser(
+        "sample",
+        help="generate from a trained model",
+        description="Generate data: samples.safetensors, and samples.png where the modality can "
+        "draw. Sample i depends on the seed and on i alone.",
+    )
+    _add_model(sample)
+    sample.add_argument("--n", type=int, default=16, help="number of samples (default: 16)")
+    sample.add_argument("--sampler", help="dpm (default), ode, heun, ddim, ancestral, euler or pc")
+    sample.add_argument("--steps", type=int, help=COST)
+    sample.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    sample.add_argument("--out", type=Path, help="folder to write to (default: samples in RUN)")
+    sample.set_defaults(run_command=_sample)
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a trained model",
+        description="Measure a model by its modality's own figures: real data, reconstruction and "
+        "no prior first, then the prior at several costs. Only the table (or JSON) is printed on "
+        "the standard output.",
+    )
+    _add_model(evaluate)
+    evaluate.add_argument("--data", help="other data than the model was trained on")
+    evaluate.add_argument(
+        "--modality",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="other arguments of the modality, values in YAML: valid=planar",
+    )
+    evaluate.add_argument("--samples", type=int, default=1000, help="a sample set (default: 1000)")
+    evaluate.add_argument("--sets", type=int, default=1, help="sample sets a row (default: 1)")
+    evaluate.add_argument("--calls", default="2,4,10,25", help="costs (default: 2,4,10,25)")
+    evaluate.add_argument("--sampler", default="dpm", help="of these rows (default: dpm)")
+    evaluate.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    evaluate.set_defaults(run_command=_evaluate)
+    report = commands.add_parser(
+        "report",
+        help="write report.html from what a run folder holds",
+        description="Write report.html, one file that opens without a network, from whatever the "
+        "run folder holds, also while it trains.",
+    )
+    report.add_argument("run", metavar="RUN", type=Path, help="run folder")
+    report.set_defaults(run_command=_report)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        help="run folder, folder or file of a saved model, or a name on the Hugging Face Hub",
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps (default: cuda if there is one)")
+    parser.add_argument("--threads", type=int, help="CPU threads; small models are fastest with 1")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="allow the model to name classes outside latentgen, modalities and registered packages",
+    )
+
+
+def load_model(options: argparse.Namespace) -> LatentGenerativeModel:
+    """The model that RUN names, on the chosen device.
+
+    Raises:
+        ValueError: if it is damaged, or names a class that is not trusted.
+        FileNotFoundError: if there is no model.
+    """
+    import sys
+
+    import torch
+
+    from ..model import LatentGenerativeModel
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    if options.trust_remote_code and "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        model = LatentGenerativeModel.from_pretrained(
+            options.run, trust_remote_code=options.trust_remote_code
+        )
+    except ValueError as error:
+        text = str(error).replace("trust_remote_code=True", "--trust-remote-code")
+        raise ValueError(text) from error
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(options.device or default)
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from ..sampler import make_sampler
+    from ..storage import export_safetensors
+
+    sampler = make_sampler(options.sampler, options.steps)
+    model = load_model(options)
+    batch = model.sample(options.n, sampler, seed=options.seed)
+    batch = {key: value.cpu() for key, value in batch.items()}
+    run = Path(options.run)
+    folder = options.out or (run if run.is_dir() else run.parent) / "samples"
+    folder.mkdir(parents=True, exist_ok=True)
+    origin = {"model": str(options.run), "seed": options.seed, "calls": model.calls}
+    written = [folder / "samples.safetensors"]
+    export_safetensors(written[0], batch, origin)
+    picture = folder / "samples.png"
+    model.modality.render(batch, picture)
+    for path in [*written, *([picture] if picture.exists() else [])]:
+        print(path)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from ..evaluation import evaluate, write_evaluation
+    from ..table import format_table
+
+    calls = _whole_numbers("calls", options.calls)
+    for name in ("samples", "sets"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"{name} is {getattr(options, name)}; give at least 1.")
+    model = load_model(options)
+    overrides = _overrides(options)
+    if overrides:
+        _change_data(model, overrides, options.trust_remote_code)
+    result = evaluate(model, options.samples, options.sets, calls, options.sampler, options.seed)
+    run = Path(options.run)
+    if run.is_dir() and not overrides:
+        write_evaluation(run, result)
+    print(json.dumps(result, indent=1) if options.json else format_table(result))
+    return 0
+
+
+def _whole_numbers(name: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise ValueError(f"{name} is {text!r}; give whole numbers of at least 1, such as 2,4,10.")
+    return numbers
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    from .check import init_arguments
+
+    given = init_arguments(options.modality)
+    return given if options.data is None else {**given, "data": options.data}
+
+
+def _change_data(model: LatentGenerativeModel, overrides: dict[str, Any], trust: bool) -> None:
+    """Give the model a modality with other arguments, and what it learned from its own data."""
+    from ..component import describe
+    from ..config import build
+
+    described = describe(model.modality)
+    described["init_args"].update(overrides)
+    modality = build(described, trust)
+    modality.load_state(model.modality.state())
+    model.modality = modality
+
+
+def _report(options: argparse.Namespace) -> int:
+    from ..report import write_report
+
+    print(write_report(options.run))
+    return 0

@@ -1,0 +1,77 @@
+"""The optimizers of one objective: Muon for hidden matrices, AdamW for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .trainer import TrainingOptions
+
+SMALLEST_MATRIX = 32
+
+
+def is_hidden_matrix(parameter: Tensor) -> bool:
+    """Whether Muon takes the parameter: a matrix with both sides of at least 32 that is not
+    marked as a gate (``parameter.is_gate = True``), as layers that start at zero are."""
+    large = parameter.dim() == 2 and min(parameter.shape) >= SMALLEST_MATRIX
+    return large and not getattr(parameter, "is_gate", False)
+
+
+def make_optimizers(modules: Mapping[str, nn.Module], options: TrainingOptions) -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon (Jordan et al. 2024) beside it when ``options.optimizer`` is "muon".
+
+    Args:
+        modules: the modules to train by the name of their learning-rate group.
+        options: how to train.
+
+    Raises:
+        ValueError: if there is nothing to train.
+    """
+    rates = {"autoencoder": options.autoencoder_lr, "prior": options.lr}
+    plain: list[dict[str, Any]] = []
+    matrices: list[dict[str, Any]] = []
+    for name, module in modules.items():
+        for kind, chosen in _kinds(module, options):
+            if kind == "matrix":
+                matrices.append(_group(name, chosen, options.matrix_lr, 0.0))
+            else:
+                decay = options.weight_decay if kind == "decayed" else 0.0
+                plain.append(_group(name, chosen, rates.get(name, options.lr), decay))
+    if not plain and not matrices:
+        raise ValueError("the objective has nothing to train; all its parameters are frozen.")
+    made: list[torch.optim.Optimizer] = []
+    if plain:
+        made.append(torch.optim.AdamW(plain, betas=options.betas, fused=True))
+    if matrices:
+        made.append(torch.optim.Muon(matrices, lr=options.matrix_lr, weight_decay=0.0))
+    return made
+
+
+def _group(name: str, parameters: list[nn.Parameter], rate: float, decay: float) -> dict[str, Any]:
+    return {"params": parameters, "lr": rate, "peak": rate, "name": name, "weight_decay": decay}
+
+
+def _kinds(module: nn.Module, options: TrainingOptions) -> Iterator[tuple[str, list[nn.Parameter]]]:
+    """Trainable parameters as hidden matrices (for Muon), other decayed ones, and undecayed vectors."""
+    sorted_out: dict[str, list[nn.Parameter]] = {"matrix": [], "decayed": [], "vector": []}
+    for parameter in module.parameters():
+        if not parameter.requires_grad:
+            continue
+        if options.optimizer == "muon" and is_hidden_matrix(parameter):
+            sorted_out["matrix"].append(parameter)
+        else:
+            sorted_out["decayed" if parameter.dim() > 1 else "vector"].append(parameter)
+    return ((kind, found) for kind, found in sorted_out.items() if found)
+
+
+def clip_by_group(optimizers: list[torch.optim.Optimizer], largest: float) -> dict[str, Tensor]:
+    """Clip the gradient of each learning-rate group to a norm of its own; returns the norms before, by name."""
+    named: dict[str, list[nn.Parameter]] = {}
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            named.setdefault(group["name"], []).extend(group["params"])
+    return {name: nn.utils.clip_grad_norm_(group, largest) for name, group in named.items()}
