@@ -22,10 +22,10 @@ from benchmarks.joint_step import joint_step_ratio
 from latentgen.evaluation import sample_without_prior, select
 from latentgen.tensors import Batch
 from modalities.graphs import Graphs
-from modalities.graphs.statistics import GraphStatistics
-from modalities.graphs.mmd import graph_mmd
-from modalities.graphs.validity import vun
 from modalities.graphs.isomorphism import GraphSet
+from modalities.graphs.mmd import graph_mmd
+from modalities.graphs.statistics import GraphStatistics
+from modalities.graphs.validity import vun
 
 SETS = 10
 
@@ -73,7 +73,7 @@ PROBLEMS = {
     ),
     "sbm": Problem("sbm", _file("graphs/sbm.jsonl", valid="sbm_lite", latent=12), 300, 40, batch_size=8, seeds=1),
     "qm9": Problem(
-        "qm9", _file("molecules/qm9.csv", protocol="molecules", valid="connected"), 6000, 2000, seeds=1, family="molecules"
+        "qm9", _file("molecules/qm9.csv", protocol="molecules"), 6000, 2000, seeds=1, family="molecules"
     ),
 }
 
@@ -92,7 +92,9 @@ def options_of(problem: Problem, seed: int, share: float = 1.0) -> latentgen.Tra
     )
 
 
-def train(problem: Problem, graphs: Graphs, run: Path, seed: int, recipe: str = "lsgm") -> latentgen.LatentGenerativeModel:
+def train(
+    problem: Problem, graphs: Graphs, run: Path, seed: int, recipe: str = "lsgm"
+) -> latentgen.LatentGenerativeModel:
     """A trained model from the folder of kept runs, or a new one."""
     if (run / "export" / "model.safetensors").exists():
         model = latentgen.load(run)

@@ -70,4 +70,5 @@ def joint_step_ratio(repeats: int = 15) -> tuple[float, float]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print("two-backward / one-backward: %.3f +- %.3f" % joint_step_ratio())
+    ratio, spread = joint_step_ratio()
+    print(f"two-backward / one-backward: {ratio:.3f} +- {spread:.3f}")

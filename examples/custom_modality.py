@@ -1,6 +1,6 @@
 """A modality of one's own in 60 lines: points on a plane, from a 5 x 5 grid of Gaussians.
 
-    accelerate launch examples/custom_modality.py
+accelerate launch examples/custom_modality.py
 """
 
 from __future__ import annotations

@@ -59,12 +59,24 @@ class Denoiser(Component, nn.Module, ABC):
         self.network, self.process = network, process
         self.calls = 0
 
+    @property
+    def self_condition(self) -> bool:
+        """Whether the network can take its own earlier prediction of z_0."""
+        return bool(getattr(self.network, "self_condition", False))
+
     @abstractmethod
-    def noise(self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+    def noise(
+        self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
+    ) -> Tensor:
         """eps_hat(z_t, t), shape [B, *E]."""
 
     def forward(
-        self, z_t: Tensor, t: Tensor, mask: Tensor | None = None, condition: Tensor | None = None
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        mask: Tensor | None = None,
+        condition: Tensor | None = None,
+        previous: Tensor | None = None,
     ) -> Prediction:
         """Predict.
 
@@ -73,16 +85,21 @@ class Denoiser(Component, nn.Module, ABC):
             t: time, shape [B].
             mask: True where an item is real, shape [B, N], or None.
             condition: shape [B, F] or None.
+            previous: earlier prediction of z_0, shape [B, *E], for a network with self-conditioning; else ignored.
         """
         if not self.training:
             self.calls += 1
-        eps = self.noise(z_t, t, mask, condition)
+        extra = (previous,) if previous is not None and self.self_condition else ()
+        eps = self.noise(z_t, t, mask, condition, *extra)
         return Prediction(z_t, eps, self.process.alpha(t), self.process.sigma(t))
 
-    def residual(self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+    def residual(
+        self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
+    ) -> Tensor:
         """Network output at the unit-variance input z_t / sqrt(alpha^2 s^2 + sigma^2), shape [B, *E], fp32."""
         spread = self._spread2(t).rsqrt()
-        out: Tensor = self.network(over(spread, z_t) * z_t, self.process.log_snr(t), mask, condition)
+        extra = () if previous is None else (previous / self.process.latent_std,)
+        out: Tensor = self.network(over(spread, z_t) * z_t, self.process.log_snr(t), mask, condition, *extra)
         return out.to(z_t.dtype)
 
     def normal_noise(self, z_t: Tensor, t: Tensor) -> Tensor:
@@ -114,10 +131,12 @@ class MixedDenoiser(Denoiser):
         shape = (latents.channels, *([1] * trailing))
         self.logit = nn.Parameter(torch.full(shape, float(initial_logit)))
 
-    def noise(self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+    def noise(
+        self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
+    ) -> Tensor:
         """(1 - a) c + a F."""
         mix = self.logit.sigmoid()
-        return (1 - mix) * self.normal_noise(z_t, t) + mix * self.residual(z_t, t, mask, condition)
+        return (1 - mix) * self.normal_noise(z_t, t) + mix * self.residual(z_t, t, mask, condition, previous)
 
 
 class VelocityDenoiser(Denoiser):
@@ -128,18 +147,22 @@ class VelocityDenoiser(Denoiser):
     preconditioning of Karras et al. 2022. With a network that starts at zero, the prior starts as N(0, s^2 I).
     """
 
-    def noise(self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+    def noise(
+        self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
+    ) -> Tensor:
         """c + k F."""
         k = self.process.alpha(t) * self.process.latent_std * self._spread2(t).rsqrt()
-        return self.normal_noise(z_t, t) + over(k, z_t) * self.residual(z_t, t, mask, condition)
+        return self.normal_noise(z_t, t) + over(k, z_t) * self.residual(z_t, t, mask, condition, previous)
 
 
 class NoiseDenoiser(Denoiser):
     """Plain parameterisation: the network predicts the noise itself (Ho et al. 2020)."""
 
-    def noise(self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+    def noise(
+        self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
+    ) -> Tensor:
         """F."""
-        return self.residual(z_t, t, mask, condition)
+        return self.residual(z_t, t, mask, condition, previous)
 
 
 class GuidedDenoiser(Denoiser):
@@ -154,9 +177,11 @@ class GuidedDenoiser(Denoiser):
         super().__init__(denoiser.network, denoiser.process)
         self.inner, self.guidance = denoiser, guidance
 
-    def noise(self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+    def noise(
+        self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
+    ) -> Tensor:
         """eps_u + w (eps_c - eps_u); one call more than without guidance."""
         if not self.training:
             self.calls += 1
-        unguided = self.inner.noise(z_t, t, mask, None)
-        return unguided + self.guidance * (self.inner.noise(z_t, t, mask, condition) - unguided)
+        unguided = self.inner.noise(z_t, t, mask, None, previous)
+        return unguided + self.guidance * (self.inner.noise(z_t, t, mask, condition, previous) - unguided)

@@ -149,7 +149,7 @@ def add_nelbo(result: Evaluation, model: LatentGenerativeModel, limit: int = 256
             "nelbo": found.mean, "standard_error": found.standard_error, "examples": found.count,
         }
         result["notes"].append(
-            f"NELBO ({method}) {found.mean:.2f} +- {found.standard_error:.2f} nats per example ({found.count} examples)."
+            f"NELBO ({method}) {found.mean:.2f} +- {found.standard_error:.2f} nats ({found.count} examples)."
         )
 
 

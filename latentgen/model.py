@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from .autoencoder import Autoencoder
 from .distributions import DiagonalGaussian, Likelihood
+from .flow import flow_field, integrate
 from .modality import Modality
 from .noise import NoiseStream, normal_like
-from .prior import Prior, ScorePrior
 from .pretrained import PretrainedMixin
+from .prior import Prior, ScorePrior
 from .sampler import ProbabilityFlow, Sampler, make_sampler
-from .flow import flow_field, integrate
 from .tensors import Batch, item_mask, over
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -247,7 +247,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
     def _here(self, batch: Batch) -> Batch:
         return {key: value.to(self.device) for key, value in batch.items()}
 
-    def _evaluating(self) -> "_Evaluating":
+    def _evaluating(self) -> _Evaluating:
         return _Evaluating(self)
 
 

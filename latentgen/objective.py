@@ -186,7 +186,7 @@ class JointELBO(Objective):
         t, density, eps, z_t = self._noised(z, self.times)
         w_q, w_p = LikelihoodWeighting()(process, t), self.weighting(process, t)
         z_t = scale_gradient(z_t, beta * w_q / w_p)
-        error = _error(self.prior.denoiser(z_t, t, mask, condition).eps, eps, mask)
+        error = _error(self.prior.predict(z_t, t, mask, condition), eps, mask)
         return w_p / density * error, (w_q / density * error).detach()
 
     def _disjoint(
@@ -201,7 +201,7 @@ class JointELBO(Objective):
         with _frozen(self.prior):
             hat_q = self.prior.denoiser(z_q, t_q, mask, condition).eps
         error_q = _error(hat_q, eps_q, mask)
-        error_p = _error(self.prior.denoiser(z_p, t_p, mask, condition).eps, eps_p, mask)
+        error_p = _error(self.prior.predict(z_p, t_p, mask, condition), eps_p, mask)
         assert len(error_p) == n
         integral = w_q / density_q * error_q
         return w_p / density_p * error_p + beta * integral, integral.detach()
@@ -251,7 +251,7 @@ class ScoreMatching(Objective):
         return _losses(loss, self.prior.latents.dims, figures, q)
 
 
-class _frozen:  # noqa: N801
+class _frozen:
     """Within it, the module's parameters take no gradient."""
 
     def __init__(self, module: nn.Module) -> None:

@@ -15,8 +15,10 @@ SMALLEST_MATRIX = 32
 
 
 def is_hidden_matrix(parameter: Tensor) -> bool:
-    """Whether Muon takes the parameter: a matrix with both sides of at least 32 that is not
-    marked as a gate (``parameter.is_gate = True``), as layers that start at zero are."""
+    """Whether Muon takes the parameter: a matrix with both sides of at least 32 that is not marked as a gate.
+
+    Layers that start at zero carry the mark ``parameter.is_gate = True``.
+    """
     large = parameter.dim() == 2 and min(parameter.shape) >= SMALLEST_MATRIX
     return large and not getattr(parameter, "is_gate", False)
 

@@ -169,13 +169,24 @@ class ScorePrior(Prior):
         constant = 0.5 * (1 + LOG_2PI + self.process.sigma2(start).log()) - self.process.log_alpha(start)
         return terminal + event_size(z, mask) * constant
 
+    def predict(self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+        """Training prediction eps_hat [B, *E]; with self-conditioning, every other batch first predicts z_0.
+
+        The first prediction takes no gradient and is given back to the network as an input.
+        """
+        previous = None
+        if self.training and self.denoiser.self_condition and bool(torch.rand(()) < 0.5):
+            with torch.no_grad():
+                previous = self.denoiser(z_t, t, mask, condition).mean
+        eps: Tensor = self.denoiser(z_t, t, mask, condition, previous).eps
+        return eps
+
     def error(
         self, z: Tensor, t: Tensor, eps: Tensor, mask: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:
         """||eps - eps_hat(z_t, t)||^2 over real items at z_t = alpha z + sigma eps, shape [B]."""
         z_t = over(self.process.alpha(t), z) * z + over(self.process.sigma(t), z) * eps
-        prediction: Tensor = self.denoiser(z_t, t, mask, condition).eps
-        return event_sum((prediction - eps) ** 2, mask)
+        return event_sum((self.predict(z_t, t, mask, condition) - eps) ** 2, mask)
 
     def cross_entropy(
         self,

@@ -16,7 +16,7 @@ from .model import LatentGenerativeModel
 from .nn.transformer import Transformer
 from .objective import ELBO, JointELBO, Objective, Schedule, ScoreMatching
 from .prior import NormalPrior, ScorePrior
-from .process import Process, VPSDE
+from .process import VPSDE, Process
 from .stream import batches
 from .times import ImportanceTimes, LogSNRTimes, TimeSampler
 from .weighting import LogNormalWeighting, Weighting

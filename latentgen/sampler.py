@@ -6,6 +6,7 @@ prediction's mean, so one-call-a-step samplers cost exactly ``steps`` calls.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -90,9 +91,11 @@ class Sampler(Component, ABC):
             z_0, shape [B, *E]; zero at masked items.
         """
         before = denoiser.calls
+        last: list[Tensor | None] = [None]
 
         def predict(z: Tensor, t: Tensor) -> Prediction:
-            prediction: Prediction = denoiser(z, t.expand(len(z)), mask, condition)
+            prediction: Prediction = denoiser(z, t.expand(len(z)), mask, condition, last[0])
+            last[0] = prediction.mean if denoiser.self_condition else None
             if observe is not None:
                 observe(t, prediction)
             return prediction
@@ -145,7 +148,7 @@ class GridSampler(Sampler):
         """Step along the grid, then return the mean."""
         times = time_grid(denoiser.process, self.steps, self.spacing, start, z, self.end)
         stepper = self.stepper(denoiser.process, predict, mask, noise)
-        for t, s in zip(times[:-1], times[1:], strict=True):
+        for t, s in itertools.pairwise(times):
             z = stepper(z, t.expand(len(z)), s.expand(len(z)))
         return predict(z, times[-1]).mean
 
@@ -325,7 +328,6 @@ class DPMSolver(GridSampler):
         self, process: Process, predict: Predict, mask: Tensor | None, noise: NoiseStream | None
     ) -> Step:
         """One multistep update; the first one is first-order."""
-
         before: list[tuple[Tensor, Tensor]] = []
 
         def step(z: Tensor, t: Tensor, s: Tensor) -> Tensor:

@@ -103,5 +103,5 @@ def test_categorical_log_prob():
     logits, target = torch.randn(2, 3, 5), torch.randint(5, (2, 3))
     expected = reference.Categorical(logits=logits).log_prob(target)
     assert torch.allclose(categorical_log_prob(logits, target), expected)
-    half = categorical_log_prob(logits.bfloat16(), target)
-    assert half.dtype == torch.float32
+    assert categorical_log_prob(logits.bfloat16(), target).dtype == torch.float32
+    assert categorical_log_prob(logits.double(), target).dtype == torch.float64

@@ -313,6 +313,37 @@ def test_editing_starts_in_the_middle(name):
     assert (error < 5 * math.sqrt(2 / n) * mixture.covariance().diagonal().max() + 0.02).all()
 
 
+@pytest.mark.parametrize("build", [DDIM, DPMSolver, Heun])
+def test_an_early_end_returns_the_mean_there(build):
+    """The flow to t = end, then E[z_0 | z_end]: less spread than the data by what the noise at the end hides."""
+    torch.manual_seed(0)
+    process, end = VPSDE(), torch.tensor([0.2], dtype=torch.float64)
+    denoiser = ExactDenoiser(gaussian(*VARIANCES), process).eval()
+    z_1 = torch.randn(32, 3, dtype=torch.float64)
+    spread = torch.tensor(VARIANCES, dtype=torch.float64)
+    total = lambda t: process.alpha(t) ** 2 * spread + process.sigma2(t)
+    _, last = process.ends(z_1)
+    exact = z_1 * (total(end) / total(last)).sqrt() * process.alpha(end) * spread / total(end)
+    errors = [(build(n, end=0.2)(denoiser, z_1) - exact).abs().max().item() for n in (65, 129)]
+    assert errors[1] < (0.03 if build is DDIM else 1e-3)
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(1 if build is DDIM else 2, abs=0.25)
+
+
+@pytest.mark.parametrize("spacing", ["log_snr", "karras", "time"])
+def test_grids_end_where_they_are_told(spacing):
+    t = time_grid(VPSDE(), 20, spacing, 1.0, torch.zeros(1, dtype=torch.float64), end=0.15)
+    assert t[-1].item() == pytest.approx(0.15, abs=1e-7)
+    assert (t.diff() < 0).all()
+
+
+@pytest.mark.parametrize("end", [0.6, 0.5])
+def test_an_end_that_is_not_after_the_start_is_refused(end):
+    """Editing from t = 0.5 with a sampler that ends at 0.6 would run backwards."""
+    denoiser = ExactDenoiser(gaussian(1.0), VPSDE()).eval()
+    with pytest.raises(ValueError, match="end is"):
+        DPMSolver(5, end=end)(denoiser, torch.randn(2, 1), start=0.5)
+
+
 # ---- names and refusals ----
 
 

@@ -106,6 +106,7 @@ class Transformer(Component, nn.Module):
         condition_dim: size F of the condition vector, 0 for none.
         dropout: share of residual outputs set to zero in training.
         expansion: width of a block's hidden layer over ``width``.
+        self_condition: whether the network also takes an earlier prediction of z_0 (Chen, Zhang, Hinton 2023).
     """
 
     positions: Tensor | None
@@ -120,13 +121,17 @@ class Transformer(Component, nn.Module):
         condition_dim: int = 0,
         dropout: float = 0.0,
         expansion: int = 4,
+        self_condition: bool = False,
     ) -> None:
         super().__init__()
+        self.self_condition = self_condition
         self.latents, self.patch, self.condition_dim = latents, patch, condition_dim
         self.token_size = latents.channels
         positions = self._positions(latents, width)
         self.register_buffer("positions", positions, persistent=False)
         self.embed = nn.Linear(self.token_size, width)
+        if self_condition:
+            self.embed_previous = zero_linear(self.token_size, width)
         self.embed_log_snr = nn.Sequential(SinusoidalEmbedding(64, 1.0, 100.0), MLP(64, width, width))
         if latents.masked:
             self.embed_count = nn.Sequential(SinusoidalEmbedding(64, 4.0, 4.0 * latents.shape[0]), nn.Linear(64, width))
@@ -149,7 +154,12 @@ class Transformer(Component, nn.Module):
         return grid_positions(tuple(size // self.patch for size in spatial), width)
 
     def forward(
-        self, z: Tensor, log_snr: Tensor, mask: Tensor | None = None, condition: Tensor | None = None
+        self,
+        z: Tensor,
+        log_snr: Tensor,
+        mask: Tensor | None = None,
+        condition: Tensor | None = None,
+        previous: Tensor | None = None,
     ) -> Tensor:
         """Map noisy latents to an output of the same shape.
 
@@ -158,11 +168,14 @@ class Transformer(Component, nn.Module):
             log_snr: lambda, shape [B].
             mask: True where a token is real, shape [B, N], or None.
             condition: shape [B, F] or None; a row with NaN counts as no condition.
+            previous: earlier prediction of z_0, shape [B, *E], or None; needs ``self_condition``.
 
         Returns:
             Shape [B, *E]; zero at masked tokens.
         """
         tokens = self.embed(self._tokens(z))
+        if previous is not None:
+            tokens = tokens + self.embed_previous(self._tokens(previous))
         if self.positions is not None:
             tokens = tokens + self.positions[: tokens.shape[1]].to(tokens.dtype)
         context = nn.functional.silu(self._context(log_snr, mask, condition, tokens.dtype))

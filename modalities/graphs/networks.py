@@ -49,7 +49,7 @@ def spectral_features(adjacency: Tensor, mask: Tensor, size: int) -> Tensor:
     order = values.abs().argsort(dim=1, descending=True)[:, :size]
     values = values.gather(1, order)
     vectors = vectors.gather(2, order.unsqueeze(1).expand(-1, vectors.shape[1], -1))
-    signs = torch.where(torch.rand_like(values) < 0.5, -1.0, 1.0).unsqueeze(1)
+    signs = torch.where((vectors**3).sum(1, keepdim=True) < 0, -1.0, 1.0)
     vectors = vectors * signs * mask.sum(1).sqrt()[:, None, None] * mask.unsqueeze(-1)
     missing = (0, size - values.shape[1])
     pieces = (vectors, values.unsqueeze(1).expand_as(vectors))

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from latentgen.tensors import Batch
-from modalities.graphs import GraphAutoencoder, Graphs
-from modalities.graphs import networks
+from modalities.graphs import GraphAutoencoder, Graphs, networks
 from modalities.graphs.likelihood import GraphLikelihood
 
 
