@@ -6,7 +6,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -129,10 +128,8 @@ def _devices() -> list[str]:
 
 def _threads() -> dict[str, int]:
     """Cores that this process may use, and torch's threads."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
+    chosen = getattr(os, "sched_getaffinity", None)
+    cores = len(chosen(0)) if chosen else os.cpu_count() or 1
     if not _present("torch"):
         return {"cores": cores, "torch": 0}
     import torch
@@ -161,8 +158,6 @@ def _problems(found: dict[str, Any]) -> Iterator[dict[str, str]]:
     missing = [name for name, module in REQUIRED.items() if not _present(module)]
     if missing:
         yield _problem(f"{', '.join(missing)} is not installed", "pip install latentgen")
-    if sys.version_info < (3, 11):
-        yield _problem(f"python is {found['python']}", "use python 3.11 or newer")
     for name, packages in found["extras"].items():
         if packages and name != "dev":
             what = f"the extra [{name}] is not complete: {', '.join(packages)}"

@@ -18,7 +18,7 @@ from .objective import ELBO, JointELBO, Objective, Schedule, ScoreMatching
 from .prior import NormalPrior, ScorePrior
 from .process import VPSDE, Process
 from .stream import batches
-from .times import ImportanceTimes, LogSNRTimes, TimeSampler
+from .times import ImportanceTimes, TimeSampler
 from .weighting import LogNormalWeighting, Weighting
 
 Parameterisation = Literal["velocity", "mixed", "noise"]
@@ -49,6 +49,7 @@ def make_denoiser(
     heads: int = 4,
     condition_dim: int = 0,
     expansion: int = 2,
+    self_condition: bool = False,
 ) -> Denoiser:
     """The shared transformer as a denoiser.
 
@@ -61,13 +62,21 @@ def make_denoiser(
         heads: attention heads.
         condition_dim: size of the condition, 0 for none.
         expansion: hidden width of a block over ``width``.
+        self_condition: whether the network takes its own earlier prediction of z_0.
     """
-    network = Transformer(latents, width, depth, heads, condition_dim=condition_dim, expansion=expansion)
+    network = Transformer(
+        latents, width, depth, heads, condition_dim=condition_dim, expansion=expansion, self_condition=self_condition
+    )
     if parameterisation == "mixed":
         return MixedDenoiser(network, process, latents)
     if parameterisation not in ("velocity", "noise"):
         raise ValueError(f"parameterisation is {parameterisation!r}; choose velocity, mixed or noise.")
     return (VelocityDenoiser if parameterisation == "velocity" else NoiseDenoiser)(network, process)
+
+
+def standardized(autoencoder: Autoencoder, latents: LatentSpec, momentum: float = 0.0) -> StandardizedAutoencoder:
+    """The autoencoder with standardised latents: running statistics, or to be measured by ``fit``."""
+    return StandardizedAutoencoder(autoencoder, latents.channels, 1 if latents.layout == "grid" else -1, momentum)
 
 
 class VAE(Recipe):
@@ -94,13 +103,15 @@ class LSGM(Recipe):
         process: the forward process; a linear VP process unless given.
         kl_weight: beta, or a schedule of it; the knob between faithful reconstruction and few-call sampling.
         weighting: of the prior's error.
-        times: proposal of t; importance-sampled for the encoder's likelihood weighting unless given.
+        times: proposal of t; importance-sampled for the weighting unless given.
         prior_times: a separate proposal for the prior (disjoint mode).
         parameterisation: of the denoiser.
         width: of the transformer.
         depth: of the transformer.
         heads: of the transformer.
         expansion: of the transformer.
+        self_condition: whether the network takes its own earlier prediction of z_0.
+        momentum: of the running statistics that standardise the latents; 0 leaves their scale free.
     """
 
     def __init__(
@@ -115,17 +126,22 @@ class LSGM(Recipe):
         depth: int = 4,
         heads: int = 4,
         expansion: int = 2,
+        self_condition: bool = False,
+        momentum: float = 0.01,
     ) -> None:
+        self.self_condition, self.momentum = self_condition, momentum
         self.process = process if process is not None else VPSDE()
         self.kl_weight = kl_weight if kl_weight is not None else Schedule(1e-3, 1.0)
         self.weighting = weighting if weighting is not None else LogNormalWeighting()
-        self.times, self.prior_times = times if times is not None else LogSNRTimes(), prior_times
+        self.times, self.prior_times = times if times is not None else ImportanceTimes(self.weighting), prior_times
         self.parameterisation: Parameterisation = parameterisation
         self.width, self.depth, self.heads, self.expansion = width, depth, heads, expansion
 
     def prepare(self, modality: Modality) -> Prepared:
         """``JointELBO`` alone."""
         autoencoder = modality.autoencoder()
+        if self.momentum > 0:
+            autoencoder = standardized(autoencoder, modality.latents, self.momentum)
         denoiser = make_denoiser(
             modality.latents,
             self.process,
@@ -135,6 +151,7 @@ class LSGM(Recipe):
             self.heads,
             modality.condition_dim,
             self.expansion,
+            self.self_condition,
         )
         prior = ScorePrior(modality.latents, denoiser)
         objective = JointELBO(
@@ -156,6 +173,7 @@ class LatentDiffusion(Recipe):
         depth: of the transformer.
         heads: of the transformer.
         expansion: of the transformer.
+        self_condition: whether the network takes its own earlier prediction of z_0.
     """
 
     def __init__(
@@ -169,7 +187,9 @@ class LatentDiffusion(Recipe):
         depth: int = 4,
         heads: int = 4,
         expansion: int = 2,
+        self_condition: bool = False,
     ) -> None:
+        self.self_condition = self_condition
         self.autoencoder, self.process = autoencoder, process if process is not None else VPSDE()
         self.weighting = weighting if weighting is not None else LogNormalWeighting()
         self.times = times if times is not None else ImportanceTimes(self.weighting)
@@ -182,7 +202,7 @@ class LatentDiffusion(Recipe):
         if isinstance(inner, str):
             inner = LatentGenerativeModel.from_pretrained(inner).autoencoder
         latents = modality.latents
-        frozen = StandardizedAutoencoder(inner, latents.channels, 1 if latents.layout == "grid" else -1)
+        frozen = standardized(inner, latents)
         frozen.fit(batches(modality, modality.dataset("train"), limit=4096))
         denoiser = make_denoiser(
             latents,
@@ -193,6 +213,7 @@ class LatentDiffusion(Recipe):
             self.heads,
             modality.condition_dim,
             self.expansion,
+            self.self_condition,
         )
         prior = ScorePrior(latents, denoiser)
         objective = ScoreMatching(frozen, prior, self.weighting, self.times)

@@ -60,23 +60,29 @@ class VelocityWeighting(Weighting):
 
 
 class LogNormalWeighting(Weighting):
-    r"""Weights such that importance-sampled times have lambda ~ N(mean, std^2), truncated to [lambda_1, lambda_min].
+    r"""Weights such that importance-sampled times have a normal log-SNR, mixed with the likelihood's proposal.
 
-    The noise levels of Karras et al. 2022 (ln sigma ~ N(-1.2, 1.2^2)) are mean 2.4 and std 2.4.
+    The density of lambda is (1 - floor) N(mean, std^2) + floor sigmoid(lambda + ln s^2) / Z: the first part puts the
+    effort where samples are decided, the second keeps w_ll / r below Z / floor, as an encoder trained at the same times
+    needs. The noise levels of Karras et al. 2022 (ln sigma ~ N(-1.2, 1.2^2)) are mean 2.4 and std 2.4.
 
     Args:
         mean: mean of the log-SNR lambda.
         std: standard deviation of lambda.
+        floor: share of the likelihood's proposal.
     """
 
-    def __init__(self, mean: float = 2.4, std: float = 2.4) -> None:
+    def __init__(self, mean: float = 2.0, std: float = 1.5, floor: float = 0.2) -> None:
         if not std > 0:
             raise ValueError(f"std is {std}; it must be positive.")
-        self.mean, self.std = mean, std
+        if not 0 <= floor <= 1:
+            raise ValueError(f"floor is {floor}; it is a share between 0 and 1.")
+        self.mean, self.std, self.floor = mean, std, floor
 
     def __call__(self, process: Process, t: Tensor) -> Tensor:
-        """N(lambda; mean, std^2) |d lambda / dt| / sigmoid(lambda + ln s^2)."""
-        log_snr = process.log_snr(t)
-        density = torch.exp(-0.5 * ((log_snr - self.mean) / self.std) ** 2) / (self.std * math.sqrt(2 * math.pi))
+        """Density of lambda times |d lambda / dt| / sigmoid(lambda + ln s^2)."""
+        log_snr, shift = process.log_snr(t), 2 * math.log(process.latent_std)
+        normal = torch.exp(-0.5 * ((log_snr - self.mean) / self.std) ** 2) / (self.std * math.sqrt(2 * math.pi))
+        start, end = (torch.nn.functional.softplus(process.log_snr(edge) + shift) for edge in process.ends(t))
         slope = process.diffusion2(t) / process.sigma2(t)
-        return density * slope / torch.sigmoid(log_snr + 2 * math.log(process.latent_std))
+        return slope * ((1 - self.floor) * normal / torch.sigmoid(log_snr + shift) + self.floor / (start - end))

@@ -14,6 +14,14 @@ from latentgen.denoiser import Denoiser
 from latentgen.distributions import LOG_2PI, DiagonalGaussian, NormalLikelihood
 from latentgen.process import VESDE, VPSDE, GeometricVPSDE, Process, SubVPSDE
 from latentgen.tensors import Batch, event_sum
+from latentgen.weighting import (
+    LikelihoodWeighting,
+    LogNormalWeighting,
+    ReweightedWeighting,
+    UnweightedWeighting,
+    VelocityWeighting,
+    Weighting,
+)
 
 
 class CosinePath(Process):
@@ -76,6 +84,16 @@ PROCESSES: dict[str, Process] = {
     "linear": LinearPath(),
 }
 """The same with other settings, and two processes as a user would write them."""
+
+
+WEIGHTINGS: list[Weighting] = [
+    LikelihoodWeighting(),
+    ReweightedWeighting(),
+    UnweightedWeighting(),
+    VelocityWeighting(),
+    LogNormalWeighting(),
+]
+"""All weightings of the framework."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +186,9 @@ def unequal_mixture() -> GaussianMixture:
 def gaussian(*variances: float) -> GaussianMixture:
     """N(0, diag(variances)) as a mixture of one component."""
     spread = torch.tensor(variances, dtype=torch.float64)
-    return GaussianMixture(torch.ones(1, dtype=torch.float64), torch.zeros(1, len(spread)).double(), spread.diag()[None])
+    return GaussianMixture(
+        torch.ones(1, dtype=torch.float64), torch.zeros(1, len(spread)).double(), spread.diag()[None]
+    )
 
 
 class ZeroNetwork(nn.Module):

@@ -58,7 +58,9 @@ def test_batches_of_any_size_give_the_same_statistics():
     whole, parts = StandardizedAutoencoder(Given(), 2), StandardizedAutoencoder(Given(), 2)
     batch = posterior(100, 4)
     whole.fit([batch])
-    parts.fit({name: value[rows] for name, value in batch.items()} for rows in (slice(0, 7), slice(7, 60), slice(60, 100)))
+    parts.fit(
+        {name: value[rows] for name, value in batch.items()} for rows in (slice(0, 7), slice(7, 60), slice(60, 100))
+    )
     assert torch.allclose(whole.mean, parts.mean)
     assert torch.allclose(whole.std, parts.std)
 
@@ -171,7 +173,10 @@ def test_running_statistics_reach_those_of_the_data():
 
 def test_running_statistics_stay_in_evaluation_and_without_momentum():
     batch = posterior(50)
-    for model in (StandardizedAutoencoder(Given(), 2, momentum=0.5).eval(), StandardizedAutoencoder(Given(), 2).train()):
+    for model in (
+        StandardizedAutoencoder(Given(), 2, momentum=0.5).eval(),
+        StandardizedAutoencoder(Given(), 2).train(),
+    ):
         model.encode(batch)
         assert torch.equal(model.mean, torch.zeros(2))
         assert torch.equal(model.std, torch.ones(2))
@@ -186,7 +191,9 @@ def test_running_statistics_carry_no_gradient_and_decode_what_was_encoded():
     q.mean.sum().backward()
     moved = inner.encoder[2].bias.grad[:2].clone()
     assert torch.allclose(moved, 50 / std)
-    assert torch.allclose(running.decode(q.mean).mode()["x"], inner.decode(inner.encode(batch).mean).mode()["x"], atol=1e-5)
+    assert torch.allclose(
+        running.decode(q.mean).mode()["x"], inner.decode(inner.encode(batch).mean).mode()["x"], atol=1e-5
+    )
 
 
 def test_identity_autoencoder_is_the_data_with_a_noise_floor():

@@ -110,7 +110,7 @@ def test_built_in_packages_are_trusted():
 )
 def test_packages_of_strangers_are_refused_before_they_are_imported(path, monkeypatch):
     monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"imported {name}"))
-    with pytest.raises(ValueError, match="whose package is not one of .*latentgen.*pass trust_remote_code=True"):
+    with pytest.raises(ValueError, match=r"whose package is not one of .*latentgen.*pass trust_remote_code=True"):
         build({"class_path": path, "init_args": {}})
 
 
@@ -150,7 +150,8 @@ def test_trust_does_not_make_a_component(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["latentgen.process.Missing", "latentgen.nowhere.Thing", "latentgen.config.importlib.os.system", "latentgen."]
+    "path",
+    ["latentgen.process.Missing", "latentgen.nowhere.Thing", "latentgen.config.importlib.os.system", "latentgen."],
 )
 def test_what_cannot_be_imported_is_named(path):
     with pytest.raises(ValueError, match=r"class_path is .* (cannot be imported|not a latentgen component)"):

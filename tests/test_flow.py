@@ -59,9 +59,7 @@ def test_flow_moves_the_marginals():
     velocity = field(t, z[None])[0]
     jacobian = torch.autograd.functional.jacobian(lambda point: field(t, point[None])[0], z)
     h = 1e-5
-    after, before = (
-        mixture.log_prob((z + step * velocity)[None], process, (t + step)[None]) for step in (h, -h)
-    )
+    after, before = (mixture.log_prob((z + step * velocity)[None], process, (t + step)[None]) for step in (h, -h))
     assert ((after - before) / (2 * h)).item() == pytest.approx(-jacobian.trace().item(), rel=1e-6)
 
 

@@ -1,12 +1,10 @@
 """One backward pass gives each side exactly its own gradient, and the logged figures are what they are called."""
 
 import math
-from itertools import product
 
 import pytest
 import torch
-from problems import PROCESSES, ItemAutoencoder, Perceptron, ZeroNetwork, randomize
-from test_weighting import WEIGHTINGS
+from problems import PROCESSES, WEIGHTINGS, ItemAutoencoder, Perceptron, ZeroNetwork, randomize
 from torch import nn
 
 from latentgen.autoencoder import Autoencoder, IdentityAutoencoder
@@ -19,7 +17,13 @@ from latentgen.prior import NormalPrior, ScorePrior
 from latentgen.process import VPSDE, Process
 from latentgen.tensors import Batch, event_sum, over
 from latentgen.times import ImportanceTimes, LogSNRTimes, TimeSampler, UniformTimes
-from latentgen.weighting import LikelihoodWeighting, ReweightedWeighting, UnweightedWeighting, VelocityWeighting, Weighting
+from latentgen.weighting import (
+    LikelihoodWeighting,
+    ReweightedWeighting,
+    UnweightedWeighting,
+    VelocityWeighting,
+    Weighting,
+)
 
 VECTOR = LatentSpec((3,))
 SETS = LatentSpec((4, 2), "set", masked=True)
@@ -413,8 +417,3 @@ class GridAutoencoder(Autoencoder):
 
     def decode(self, z: torch.Tensor, mask: torch.Tensor | None = None) -> NormalLikelihood:
         return NormalLikelihood(z, 1.0)
-
-
-def test_every_combination_was_meant():
-    """The parametrisation above covers each weighting x process x denoiser."""
-    assert len(list(product(WEIGHTINGS, LAWS, DENOISERS))) == 5 * 6 * 3

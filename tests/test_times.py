@@ -6,8 +6,7 @@ import math
 
 import pytest
 import torch
-from problems import PROCESSES, LinearPath
-from test_weighting import WEIGHTINGS
+from problems import PROCESSES, WEIGHTINGS, LinearPath
 
 from latentgen.process import VESDE, VPSDE, GeometricVPSDE, Process, SubVPSDE
 from latentgen.times import ImportanceTimes, LogSNRTimes, UniformTimes

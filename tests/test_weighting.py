@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from problems import PROCESSES, SHIPPED
+from problems import PROCESSES, SHIPPED, WEIGHTINGS
 
 from latentgen.denoiser import Prediction
 from latentgen.process import GeometricVPSDE
@@ -17,14 +17,6 @@ from latentgen.weighting import (
     UnweightedWeighting,
     VelocityWeighting,
 )
-
-WEIGHTINGS = [
-    LikelihoodWeighting(),
-    ReweightedWeighting(),
-    UnweightedWeighting(),
-    VelocityWeighting(),
-    LogNormalWeighting(),
-]
 
 
 @pytest.fixture(params=list(PROCESSES))

@@ -81,7 +81,7 @@ def _is_checkable(value: object, module_name: str) -> bool:
     return (
         isinstance(value, type)
         and issubclass(value, Modality | Process | Sampler)
-        and value.__module__ == module_name
+        and value.__module__.startswith(module_name)
     )
 
 

@@ -246,9 +246,21 @@ def plain(message: str) -> str:
             f"{', '.join(sorted(trusted_packages()))}; add {TRUST} if you trust its code."
         )
     keys = ".".join(re.findall(r'[Kk]ey "([^"]+)"', message))
-    skipped = r"(Parser key|Problem with given class_path|Subtypes:|Errors:|Given value type)"
     lines = [line.strip(" -\t") for line in message.splitlines()]
     kept = [re.sub(r'^Parser key "[^"]+":\s*', "", line) for line in lines]
-    kept = [line for line in kept if line and not re.match(skipped, line)]
-    text = ". ".join(line.rstrip(".:") for line in kept)
+    kept = [line for line in kept if line and not _STRUCTURE.match(line)]
+    text = "; ".join(line.rstrip(".:") for line in kept)
+    for pattern, better in _REWORDED:
+        text = re.sub(pattern, better, text)
     return f"{keys}: {text}." if keys else f"{text}."
+
+
+_STRUCTURE = re.compile(
+    r"Parser key|Problem with given class_path|Subtypes:|Errors:|Given value|Does not validate|"
+    r"Expected a <class 'NoneType'>"
+)
+_REWORDED = (
+    (r"<class '(?:[\w.]*\.)?(\w+)'>", r"\1"),
+    (r"Expected a dot import path string: (.*)", r"no class is called \1, write its full name"),
+    (r"is not accepted", "is not accepted; --recipe.help and --modality.help list the options"),
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from torch import Tensor, nn
 
 
@@ -16,7 +18,7 @@ class MLP(nn.Module):
         if len(widths) < 2:
             raise ValueError(f"widths is {widths}; give at least an input and an output size.")
         layers: list[nn.Module] = []
-        for size_in, size_out in zip(widths[:-1], widths[1:], strict=True):
+        for size_in, size_out in itertools.pairwise(widths):
             layers += [nn.Linear(size_in, size_out), nn.SiLU()]
         super().__init__()
         self.layers = nn.Sequential(*layers[:-1])

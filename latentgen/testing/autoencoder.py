@@ -202,7 +202,7 @@ def _gradient(subject: Subject) -> str | None:
     log_prob = autoencoder.decode(z, q.mask).log_prob(subject.batch)
     reaches = log_prob.requires_grad
     if reaches:
-        (event_sum(-q.std.log(), q.mask) - log_prob).sum().backward()
+        torch.autograd.backward((event_sum(-q.std.log(), q.mask) - log_prob).sum())
     require(
         reaches and z.grad is not None and bool(z.grad.any()),
         "no gradient reaches z from log_prob, so that the encoder cannot learn",

@@ -48,7 +48,7 @@ def nats(autoencoder: Autoencoder, batch: dict[str, Tensor]) -> str:
 
 
 def _log_ratio(p: Likelihood, q: Likelihood) -> Tensor:
-    """ln q(x) - ln p(x) at one x ~ p, shape [B], float64."""
+    """The value ln q(x) - ln p(x) at one x ~ p, shape [B], float64."""
     x = p.sample()
     return q.log_prob(x).double() - p.log_prob(x).double()
 
@@ -62,7 +62,7 @@ def _apart(
         moved = autoencoder.decode(z + over(scale, z) * direction, mask)
         spread = torch.stack([_log_ratio(start, moved) for _ in range(12)]).var(0)
         spread = spread.nan_to_num(1e9, 1e9)
-        if VARIANCE / 2 < float(spread.median()) and float(spread.max()) < 4 * VARIANCE:
+        if spread.median() > VARIANCE / 2 and spread.max() < 4 * VARIANCE:
             return start, moved
         scale = scale * (VARIANCE / spread.clamp_min(1e-12)).sqrt().clamp(0.05, 20.0)
         if not 1e-7 < float(scale.median()) < 1e4:

@@ -84,7 +84,7 @@ def _kind(value: object) -> str:
 
 
 def _slope(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
-    """d function / dt at every t, shape [B]."""
+    """The derivative d function / dt at every t, shape [B]."""
     t = t.clone().requires_grad_(True)
     value = function(t)
     if not value.requires_grad:  # a constant, such as ln alpha = 0

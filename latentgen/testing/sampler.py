@@ -45,7 +45,7 @@ class NormalDenoiser(Denoiser):
         return over(sigma / spread2, z_t) * (z_t - over(alpha, z_t) * self.mean)
 
     def at(self, t: float, n: int) -> Tensor:
-        """n exact draws of z_t, shape [n, 4, 2], from torch's generator."""
+        """Exact draws of z_t, shape [n, 4, 2], from torch's generator."""
         time = torch.full((n,), t)
         z_0 = self.mean + self.std * torch.randn(n, *EVENT)
         return self.process.marginal(z_0, time).rsample()

@@ -221,7 +221,7 @@ def test_a_condition_for_a_network_without_one_is_refused():
     [(SETS, (4, 6, 4)), (LAYOUTS["vector"], (4, 6)), (LAYOUTS["grid"], (4, 3, 6, 4)), (LAYOUTS["set"], (4, 5, 3))],
 )
 def test_latents_of_another_shape_are_refused(latents, shape):
-    with pytest.raises(ValueError, match="z has event shape .* the network was built for"):
+    with pytest.raises(ValueError, match=r"z has event shape .* the network was built for"):
         Transformer(latents, width=8, depth=1, heads=1)(torch.zeros(shape), torch.zeros(4))
 
 
@@ -234,9 +234,7 @@ def test_attention_is_softmax_attention():
     """One head against the formula."""
     attention, tokens = randomize(Attention(6, 1)).double(), torch.randn(2, 5, 6).double()
     query, key, value = (tokens @ part.T for part in attention.qkv.weight.chunk(3))
-    query, key, value = (
-        x + bias for x, bias in zip((query, key, value), attention.qkv.bias.chunk(3), strict=True)
-    )
+    query, key, value = (x + bias for x, bias in zip((query, key, value), attention.qkv.bias.chunk(3), strict=True))
     mixed = (query @ key.mT / 6**0.5).softmax(-1) @ value
     assert torch.allclose(attention(tokens), mixed @ attention.out.weight.T + attention.out.bias)
 
