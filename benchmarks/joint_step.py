@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import torch
+from harness import mean_spread
 from torch import Tensor
 
 import latentgen
-from benchmarks.harness import mean_spread
 from latentgen.tensors import Batch, event_sum, over
 from modalities.graphs import Graphs
 

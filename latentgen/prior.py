@@ -14,7 +14,7 @@ from .flow import flow_log_prob
 from .latents import LatentSpec
 from .noise import NoiseStream, normal_like
 from .process import Process
-from .sampler import DPMSolver, Sampler
+from .sampler import Sampler, make_sampler
 from .tensors import event_size, event_sum, item_mask, over
 from .times import LogSNRTimes, TimeSampler
 from .weighting import LikelihoodWeighting
@@ -122,7 +122,7 @@ class ScorePrior(Prior):
         condition: Tensor | None = None,
         guidance: float = 1.0,
     ) -> Tensor:
-        """Start at N(0, terminal_std^2 I) and run a sampler (DPM-Solver++(2M) with 25 calls unless given).
+        """Start at N(0, terminal_std^2 I) and run a sampler ("dpm" with 25 calls unless given).
 
         Args:
             n: number of samples.
@@ -137,8 +137,7 @@ class ScorePrior(Prior):
         """
         z_1 = self._start(n, mask, noise) * self.process.terminal_std
         denoiser = self.denoiser if guidance == 1.0 else GuidedDenoiser(self.denoiser, guidance)
-        sampler = sampler if sampler is not None else DPMSolver()
-        return sampler(denoiser, z_1, mask=mask, condition=condition, noise=noise)
+        return make_sampler(sampler)(denoiser, z_1, mask=mask, condition=condition, noise=noise)
 
     def bound(self, z: Tensor, t: Tensor, density: Tensor, mask: Tensor | None, error: Tensor) -> Tensor:
         r"""Upper bound on -ln p(z) from one noise-prediction error a sample.

@@ -10,7 +10,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,7 +22,9 @@ from .noise import NoiseStream, normal_like
 from .process import Process
 from .tensors import event_size, event_sum, item_mask, over
 
-Spacing = Literal["log_snr", "karras", "time"]
+Spacing = Literal["log_snr", "normal", "karras", "time"]
+NORMAL_SPACING = (2.0, 1.7, -5.0)
+"""Mean and standard deviation of the log-SNR, and the log-SNR at which sampling starts, of the spacing "normal"."""
 Predict = Callable[[Tensor, Tensor], Prediction]
 """(z [B, *E], scalar t) -> prediction: one function call."""
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -36,10 +38,15 @@ def time_grid(
 ) -> Tensor:
     """Falling times from ``start`` to ``end``, shape [steps].
 
+    Spacings: "log_snr" uniform in the log-SNR lambda; "karras" uniform in (sigma / alpha)^(1/7) (Karras et al. 2022,
+    Eq. 5); "time" uniform in t; "normal" at the quantiles of N(2, 1.7^2) in lambda + ln s^2, which spends the calls
+    where standardised latents take their shape and starts at lambda = -5, where they are noise to within 0.7 % of
+    their variance.
+
     Args:
         process: the forward process.
         steps: number of times.
-        spacing: uniform in the log-SNR, in (sigma / alpha)^(1/7) (Karras et al. 2022, Eq. 5), or in t.
+        spacing: see above.
         start: first time, 1 for a full sample.
         like: gives device and dtype.
         end: last time; None means t_min.
@@ -48,17 +55,27 @@ def time_grid(
         raise ValueError(f"steps is {steps}; a sampler needs at least 1.")
     unit = torch.linspace(0, 1, steps, dtype=torch.float64)
     first, last = torch.tensor([start]).double(), torch.tensor([process.t_min if end is None else end]).double()
+    high, low = process.log_snr(first), process.log_snr(last)
     if spacing == "time":
         times = first + (last - first) * unit
+    elif spacing == "karras":
+        a, b = (torch.exp(-value / 14) for value in (high, low))
+        times = process.time_of_log_snr(-14 * torch.log(a + (b - a) * unit))
+    elif spacing == "normal":
+        mean, std, earliest = NORMAL_SPACING
+        shift = 2 * math.log(process.latent_std)
+        normal = torch.distributions.Normal(torch.tensor(mean - shift).double(), torch.tensor(std).double())
+        a, b = normal.cdf(high.clamp_min(earliest - shift)), normal.cdf(low)
+        times = process.time_of_log_snr(normal.icdf(a + (b - a) * unit))
     else:
-        high, low = process.log_snr(first), process.log_snr(last)
-        if spacing == "log_snr":
-            log_snr = high + (low - high) * unit
-        else:
-            a, b = (torch.exp(-value / 14) for value in (high, low))
-            log_snr = -14 * torch.log(a + (b - a) * unit)
-        times = process.time_of_log_snr(log_snr).clamp(process.t_min, start)
+        times = process.time_of_log_snr(high + (low - high) * unit)
+    times = times.clamp(float(last), start)
     return times.to(device=like.device, dtype=like.dtype)
+
+
+def _spread(process: Process, t: Tensor) -> Tensor:
+    """Standard deviation of z_t for latents of standard deviation s, shape [1]."""
+    return ((process.alpha(t) * process.latent_std) ** 2 + process.sigma2(t)).sqrt()
 
 
 class Sampler(Component, ABC):
@@ -131,8 +148,8 @@ class GridSampler(Sampler):
     def __init__(self, steps: int = 25, spacing: Spacing = "log_snr", end: float | None = None) -> None:
         if steps < 1:
             raise ValueError(f"steps is {steps}; a sampler needs at least 1.")
-        if spacing not in ("log_snr", "karras", "time"):
-            raise ValueError(f"spacing is {spacing!r}; choose log_snr, karras or time.")
+        if spacing not in get_args(Spacing):
+            raise ValueError(f"spacing is {spacing!r}; choose one of {', '.join(get_args(Spacing))}.")
         self.steps, self.spacing, self.end = steps, spacing, end
 
     def run(
@@ -146,8 +163,11 @@ class GridSampler(Sampler):
         start: float,
     ) -> Tensor:
         """Step along the grid, then return the mean."""
-        times = time_grid(denoiser.process, self.steps, self.spacing, start, z, self.end)
-        stepper = self.stepper(denoiser.process, predict, mask, noise)
+        process = denoiser.process
+        times = time_grid(process, self.steps, self.spacing, start, z, self.end)
+        if start == 1.0:
+            z = z * (_spread(process, times[:1]) / _spread(process, torch.ones_like(times[:1])))
+        stepper = self.stepper(process, predict, mask, noise)
         for t, s in itertools.pairwise(times):
             z = stepper(z, t.expand(len(z)), s.expand(len(z)))
         return predict(z, times[-1]).mean
@@ -385,9 +405,12 @@ SAMPLERS: dict[str, type[Sampler]] = {
 }
 """Short names of the samplers."""
 
+FEW_CALLS = ("heun", "dpm", "ddim", "ancestral")
+"""Samplers that by their short names use the spacing "normal": exact solvers for few calls."""
+
 
 def make_sampler(sampler: str | Sampler | None, steps: int | None = None, tolerance: float | None = None) -> Sampler:
-    """A sampler by its short name.
+    """A sampler by its short name, with the spacing "normal" where that helps (``FEW_CALLS``).
 
     Args:
         sampler: a name of :data:`SAMPLERS`, a sampler, or None for "dpm".
@@ -404,6 +427,7 @@ def make_sampler(sampler: str | Sampler | None, steps: int | None = None, tolera
         raise ValueError(f"sampler is {sampler!r}; the known ones are {', '.join(sorted(SAMPLERS))}.")
     options = {key: value for key, value in {"steps": steps, "tolerance": tolerance}.items() if value is not None}
     accepts = {"tolerance"} if name == "ode" else {"steps"}
+    spacing = {"spacing": "normal"} if name in FEW_CALLS else {}
     for key in options.keys() - accepts:
         raise ValueError(f"{key} is {options[key]} for sampler {name!r}, which takes {' and '.join(accepts)} instead.")
-    return SAMPLERS[name](**options)
+    return SAMPLERS[name](**options, **spacing)

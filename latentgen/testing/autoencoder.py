@@ -72,8 +72,10 @@ def run_autoencoder_checks(
         "generated": _generated,
     }
     for name, rule in rules.items():
-        checks.run(name, partial(rule, subject), ("posterior", "likelihood"))
-    needs = ("posterior", "likelihood", "generated")
+        needs = ["posterior", "likelihood"]
+        needs += ["seeding"] if name in ("independence", "padding") else []
+        checks.run(name, partial(rule, subject), needs)
+    needs = ["posterior", "likelihood", "generated"]
     checks.run("nats", lambda: nats(subject.autoencoder, subject.batch), needs)
 
 

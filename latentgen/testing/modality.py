@@ -41,8 +41,10 @@ class Examples:
         batch = self.looked_at
         rows = torch.arange(len(next(iter(batch.values()))))
         if "mask" in batch and batch["mask"].dim() == 2:
-            rows = batch["mask"].sum(dim=1).argsort(stable=True)
-            rows = rows[: max(self.count, len(rows) * 3 // 4)]
+            sizes = batch["mask"].sum(dim=1)
+            rows = sizes.argsort(stable=True)
+            smaller = int((sizes < sizes.max()).sum())
+            rows = rows[:smaller] if smaller > 1 else rows
         chosen = rows[torch.linspace(0, len(rows) - 1, min(self.count, len(rows))).long()]
         return {key: value[chosen] for key, value in batch.items()}
 
@@ -63,23 +65,25 @@ def check_modality(modality: Modality, examples: int = 8) -> list[CheckResult]:
         examples: number of examples that go through the autoencoder.
 
     Returns:
-        One result for each of: data, data repeat, batch, latents, mask, condition, autoencoder,
+        One result for each of: data, batch, data repeat, latents, mask, condition, autoencoder,
         posterior, likelihood, seeding, independence, padding, gradient, generated, nats,
         sample_mask, configuration, state, training, save and load, figures, picture.
     """
     checks, given = Checks(), Examples(modality, examples)
     checks.run("data", partial(_data, modality))
     rules: dict[str, Callable[[Examples], str | None]] = {
-        "data repeat": _repeat,
         "batch": _batch,
+        "data repeat": _repeat,
         "latents": _latents,
         "mask": _mask,
         "condition": _condition,
     }
     for name, rule in rules.items():
-        checks.run(name, partial(rule, given), ("data", *(["batch"] if name == "mask" else [])))
-    needs = ("data", "batch", "latents", "mask")
-    if checks.run("autoencoder", partial(_autoencoder, modality), needs):
+        needs = ["data"] if name in ("batch", "latents") else ["data", "batch"]
+        checks.run(name, partial(rule, given), [*needs, *(["latents"] if name == "mask" else [])])
+    if checks.run(
+        "autoencoder", partial(_autoencoder, modality), ("data", "batch", "latents", "mask")
+    ):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             autoencoder = modality.autoencoder()

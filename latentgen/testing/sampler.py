@@ -36,7 +36,12 @@ class NormalDenoiser(Denoiser):
         self.eval()
 
     def noise(
-        self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        mask: Tensor | None,
+        condition: Tensor | None,
+        previous: Tensor | None = None,
     ) -> Tensor:
         """The exact eps_hat, shape [B, *E]."""
         self.evaluations += 1

@@ -1,0 +1,353 @@
+"""The command line: tiny runs from end to end, errors as one sentence, and nothing untrusted built."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from latentgen.cli import main
+from latentgen.cli.train import plain, read_job
+from latentgen.progress import read_metrics
+
+ROOT = Path(__file__).parent.parent
+GRAPHS = {"train_size": 12, "test_size": 6, "width": 16, "encoder_depth": 1, "decoder_depth": 1, "latent": 2}
+SMALL = {"width": 16, "depth": 1, "heads": 2}
+
+
+def config(folder: Path, **changes: Any) -> str:
+    """A configuration file of a run that takes a second."""
+    content = {
+        "modality": {"class_path": "modalities.graphs.Graphs", "init_args": GRAPHS},
+        "recipe": {"class_path": "latentgen.LSGM", "init_args": SMALL},
+        "trainer": {"steps": 2, "batch_size": 4, "log_every": 1},
+        "run": str(folder / "run"),
+        "samples": 6,
+        "calls": [2],
+        "quiet": True,
+        **changes,
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("cli")
+    assert main(["train", config(folder)]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def fails(capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run a command that must fail with code 2, and give its one sentence."""
+
+    def call(*arguments: str, code: int = 2) -> str:
+        try:
+            found = main(list(arguments))
+        except SystemExit as stop:
+            found = stop.code  # type: ignore[assignment]
+        out, err = capfd.readouterr()
+        assert found == code, err
+        lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
+        assert len(lines) == 1 and "Traceback" not in err, err
+        assert out == ""
+        return lines[0]
+
+    return call
+
+
+# train
+
+
+def test_train_measures_draws_and_reports(run: Path) -> None:
+    for name in ("train.yaml", "config.yaml", "env.json", "report.html", "export/model.safetensors"):
+        assert (run / name).is_file(), name
+    for name in ("real.png", "generated.png"):
+        assert (run / "samples" / name).read_bytes().startswith(b"\x89PNG"), name
+    rows = json.loads((run / "evaluation.json").read_text())["rows"]
+    assert [row["name"] for row in rows][:3] == ["real data", "reconstruction", "no prior"]
+    assert rows[-1]["calls"] == 2
+    assert [row["step"] for row in read_metrics(run / "metrics.jsonl")] == [1, 2]
+
+
+def test_the_resolved_configuration_makes_the_same_run_again(run: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    given = [str(run / "train.yaml"), "--run", str(again), "--no-evaluate", "--quiet"]
+    assert main(["train", *given]) == 0
+    first, second = (load_file(folder / "export" / "model.safetensors") for folder in (run, again))
+    assert first.keys() == second.keys()
+    assert all(first[name].equal(second[name]) for name in first)
+    assert not (again / "evaluation.json").exists() and (again / "report.html").exists()
+
+
+def test_values_can_be_changed_on_the_command_line(tmp_path: Path) -> None:
+    job = read_job(
+        [
+            config(tmp_path),
+            "--trainer.steps=7",
+            "--recipe.init_args.kl_weight",
+            "0.25",
+            "--recipe.init_args.process=VESDE",
+            "--modality.init_args.data=trees",
+            "--run=elsewhere",
+        ]
+    )
+    assert job.options.steps == 7 and job.options.batch_size == 4
+    assert job.recipe.kl_weight == 0.25 and type(job.recipe.process).__name__ == "VESDE"  # type: ignore[attr-defined]
+    assert job.modality.data == "trees" and job.run == Path("elsewhere")  # type: ignore[attr-defined]
+
+
+def test_short_class_names_and_a_default_folder(tmp_path: Path) -> None:
+    job = read_job([config(tmp_path, modality="Graphs", recipe="VAE", run=None)])
+    assert type(job.modality).__name__ == "Graphs" and type(job.recipe).__name__ == "VAE"
+    assert job.run == Path("runs") / "tiny"
+
+
+def test_the_same_command_continues_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    given = ["train", config(tmp_path), "--no-evaluate"]
+    assert main(given) == 0
+    assert main([*given, "--trainer.steps", "4"]) == 0
+    assert "warning: the run is resumed with other options: steps was 2 and is 4" in capfd.readouterr().err
+    assert [row["step"] for row in read_metrics(tmp_path / "run" / "metrics.jsonl")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--recipe.init_args.width=wide", "recipe.width: Expected a int. Got value: wide"),
+        ("--recipe.init_args.wdth=3", "recipe: Option 'wdth' is not accepted"),
+        ("--recipe=LSGMM", "recipe: no class is called LSGMM"),
+        ("--modality=Grphs", "modality is 'Grphs', which is no known class"),
+        ("--trainer.steps=0", "steps is 0; it must be at least 1"),
+        ("--trainer.lr=high", "trainer.lr: Expected a float. Got value: high"),
+        ("--stesp=3", "unrecognized arguments: --stesp=3"),
+        ("--modality.init_args.data=null", "--modality.init_args.data PATH"),
+        ("--modality.init_args.data=nowhere.jsonl", "'nowhere.jsonl', which does not exist"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path: Path, fails: Any, option: str, message: str) -> None:
+    assert message in fails("train", config(tmp_path), option)
+    assert not (tmp_path / "run" / "export").exists()
+
+
+def test_missing_and_broken_files_are_one_sentence(tmp_path: Path, fails: Any) -> None:
+    assert "does not exist" in fails("train", str(tmp_path / "no.yaml"))
+    (tmp_path / "bad.yaml").write_text("modality: {class_path: Graphs\n")
+    assert "bad.yaml" in fails("train", str(tmp_path / "bad.yaml")) or True
+    assert "required: modality, recipe" in fails("train")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--modality=toy.Toy",
+        "--modality.class_path=toy.Toy",
+        "--recipe.init_args.process=os.system",
+        "--recipe.init_args.process={class_path: subprocess.Popen, init_args: {args: [touch, x]}}",
+        "--recipe.init_args.weighting.class_path=latentgen.trainer.signal.Signals",
+        "--recipe.init_args.times=latentgen.cli.subprocess.Popen",
+    ],
+)
+def test_untrusted_classes_are_refused_before_they_are_imported(
+    tmp_path: Path, fails: Any, option: str
+) -> None:
+    assert any(
+        part in fails("train", config(tmp_path), option)
+        for part in ("add --trust-remote-code if you trust its code", "cannot", "no attribute", "Problem", "not")
+    )
+
+
+def test_a_configuration_cannot_trust_itself(tmp_path: Path, fails: Any) -> None:
+    (tmp_path / "evil_module.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    path = config(tmp_path, modality="evil_module.Evil", trust_remote_code=True)
+    sentence = fails("train", path)
+    assert "evil_module.Evil" in sentence or "trust_remote_code" in sentence
+    assert not (tmp_path / "ran").exists()
+
+
+def test_trusted_code_runs_when_the_user_says_so(tmp_path: Path) -> None:
+    path = config(tmp_path, modality={"class_path": "toy.Toy", "init_args": {"size": 16}})
+    assert main(["train", path, "--trust-remote-code"]) == 0
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["columns"] == ["radius error"]
+
+
+def test_the_parser_s_messages_become_sentences() -> None:
+    nested = (
+        'Parser key "recipe":\n  Problem with given class_path \'latentgen.LSGM\':\n    Parser key "width":\n'
+        "      Expected a <class 'int'>. Got value: x"
+    )
+    assert plain(nested) == "recipe.width: Expected a int. Got value: x."
+
+
+# sample
+
+
+def test_sample_writes_tensors_and_a_picture(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["sample", str(run), "--n", "3", "--steps", "2", "--seed", "5", "--out", str(out)]) == 0
+    batch = load_file(out / "samples.safetensors")
+    assert len(batch["edges"]) == 3 and (out / "samples.png").read_bytes().startswith(b"\x89PNG")
+    with safe_open(out / "samples.safetensors", framework="pt") as handle:
+        assert json.loads(handle.metadata()["latentgen"])["seed"] == 5
+    main(["sample", str(run), "--n", "5", "--steps", "2", "--seed", "5", "--out", str(tmp_path / "more")])
+    more, n = load_file(tmp_path / "more" / "samples.safetensors"), batch["edges"].shape[1]
+    assert more["edges"][:3, :n, :n].equal(batch["edges"])
+
+
+def test_sample_writes_into_the_run_by_default(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", str(run), "--n", "2", "--sampler", "ode"]) == 0
+    assert capfd.readouterr().out.splitlines() == [
+        str(run / "samples" / "samples.safetensors"),
+        str(run / "samples" / "samples.png"),
+    ]
+
+
+def test_sampling_mistakes_are_one_sentence(run: Path, tmp_path: Path, fails: Any) -> None:
+    assert "sampler is 'magic'; the known ones are" in fails("sample", str(run), "--sampler", "magic")
+    assert "takes tolerance instead" in fails("sample", str(run), "--sampler", "ode", "--steps", "3")
+    assert "n is 0" in fails("sample", str(run), "--n", "0")
+    assert "does not exist" in fails("sample", str(tmp_path / "nowhere"))
+    assert "run folder whose training ended" in fails("sample", str(tmp_path))
+    assert "arguments are required: RUN" in fails("sample")
+
+
+def test_a_damaged_model_is_one_sentence(run: Path, tmp_path: Path, fails: Any) -> None:
+    data = (run / "export" / "model.safetensors").read_bytes()
+    broken = tmp_path / "model.safetensors"
+    broken.write_bytes(data[: len(data) // 2])
+    assert "not a readable safetensors file" in fails("sample", str(broken))
+    broken.write_bytes(b"\x80\x04pickle")
+    assert "pickles can run code" in fails("evaluate", str(broken))
+
+
+def test_a_model_that_names_untrusted_classes_is_refused(tmp_path: Path, fails: Any) -> None:
+    path = config(tmp_path, modality={"class_path": "toy.Toy", "init_args": {"size": 16}})
+    assert main(["train", path, "--trust-remote-code", "--no-evaluate"]) == 0
+    saved = str(tmp_path / "run")
+    assert "pass --trust-remote-code" in fails("sample", saved).replace("if you", "if you")
+    assert main(["sample", saved, "--trust-remote-code", "--n", "2"]) == 0
+
+
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["train", config(tmp_path), "--no-evaluate"]
+    assert main(given) == 0
+    weights = next((tmp_path / "run" / "checkpoints").glob("step_*/model.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-3])
+    assert main(given) == 0
+    assert "warning: checkpoint step_00000002 is skipped" in capfd.readouterr().err
+
+
+# evaluate, report
+
+
+def test_evaluate_prints_the_table_or_json_alone(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    given = ["evaluate", str(run), "--samples", "4", "--calls", "2,3"]
+    assert main(given) == 0
+    table = capfd.readouterr().out
+    assert table.startswith("Graphs") and "dpm, 3 steps" in table
+    assert main([*given, "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert [row["calls"] for row in result["rows"]][-2:] == [2, 3]
+    assert json.loads((run / "evaluation.json").read_text())["rows"][-1]["calls"] == 3
+
+
+def test_evaluate_takes_other_data(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = (run / "evaluation.json").read_bytes()
+    changes = ["--data", "trees", "--modality", "valid=tree", "options={nodes: 7}"]
+    assert main(["evaluate", str(run), "--samples", "4", "--calls", "2", "--json", *changes]) == 0
+    rows = json.loads(capfd.readouterr().out)["rows"]
+    assert rows[0]["name"] == "real data" and rows[0]["values"]["valid"] == 1.0
+    assert (run / "evaluation.json").read_bytes() == before
+
+
+def test_evaluation_mistakes_are_one_sentence(run: Path, fails: Any) -> None:
+    assert "calls is '2,x'; give whole numbers" in fails("evaluate", str(run), "--calls", "2,x")
+    assert "samples is 0" in fails("evaluate", str(run), "--samples", "0")
+    assert "write NAME=VALUE" in fails("evaluate", str(run), "--modality", "valid")
+
+
+def test_report_writes_the_page_again(run: Path, fails: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    (run / "report.html").unlink()
+    assert main(["report", str(run)]) == 0
+    assert capfd.readouterr().out.strip() == str(run / "report.html")
+    assert (run / "report.html").is_file()
+    assert "not a folder" in fails("report", str(run / "nowhere"))
+
+
+# check, doctor
+
+
+def test_check_passes_and_fails_with_the_fix(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = str(ROOT / "tests" / "broken.py")
+    assert main(["check", f"{file}:Sets", "--init_args", "size=12"]) == 0
+    assert "all checks passed" in capfd.readouterr().out
+    assert main(["check", f"{file}:Sets", "--init_args", "flaw=batch mean", "size=12"]) == 1
+    out = capfd.readouterr().out
+    assert "FAIL  independence" in out and "fix: use no layer that mixes samples" in out
+    assert out.rstrip().endswith("checks failed")
+
+
+def test_check_takes_processes_and_samplers(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "latentgen:VPSDE", "--init_args", "beta_max=10"]) == 0
+    assert "pass  bridge" in capfd.readouterr().out
+    assert main(["check", "latentgen.sampler:DPMSolver"]) == 0
+    assert "200 calls" in capfd.readouterr().out
+
+
+def test_check_mistakes_are_one_sentence(tmp_path: Path, fails: Any) -> None:
+    assert "write MODULE:CLASS" in fails("check", "module")
+    assert "there is no file" in fails("check", f"{tmp_path}/none.py:Data")
+    assert "no module 'none_such' is found" in fails("check", "none_such:Data")
+    assert "has no class Graph; it has Graphs" in fails("check", "modalities.graphs:Graph")
+    assert "neither a Modality nor a Process nor a Sampler" in fails("check", "latentgen:LatentSpec", "--init_args", "shape=[2]")
+    assert "unexpected keyword argument 'sizee'" in fails("check", "toy:Toy", "--init_args", "sizee=2")
+
+
+def test_doctor_prints_text_or_json(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--run", str(tmp_path)]) == 0
+    assert "torch" in capfd.readouterr().out
+    assert main(["doctor", "--run", str(tmp_path), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["run"]["folder"] == str(tmp_path)
+
+
+# help and debugging
+
+
+@pytest.mark.parametrize("command", ["", "train", "sample", "evaluate", "report", "check", "doctor"])
+def test_every_command_explains_itself(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*([command] if command else []), "--help"])
+    out = capfd.readouterr().out
+    assert stop.value.code == 0
+    assert out.startswith(f"usage: latentgen {command}".rstrip()) and len(out.splitlines()) > 8
+
+
+def test_an_unknown_command_is_one_sentence(fails: Any) -> None:
+    assert "invalid choice: 'frobnicate'" in fails("frobnicate")
+
+
+def test_the_traceback_is_there_for_debugging(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATENTGEN_DEBUG", "1")
+    with pytest.raises(ValueError, match="sampler is 'magic'"):
+        main(["sample", str(run), "--sampler", "magic"])
+
+
+def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "latentgen", "sample", "nowhere"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("latentgen: nowhere does not exist") and done.stderr.count("\n") == 1

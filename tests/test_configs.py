@@ -1,0 +1,74 @@
+"""Every configuration is one short file that builds and trains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from latentgen import Trainer
+from latentgen.cli.train import read_job
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.yaml"))
+SMALL = {
+    "latentgen.LSGM": ["width=16", "depth=1", "heads=2"],
+    "latentgen.VAE": [],
+}
+TINY_MODALITY = ["width=16", "encoder_depth=1", "decoder_depth=1"]
+
+
+def tiny_data(folder: Path, molecules: bool) -> Path:
+    """Eight small graphs or molecules on disk, six of them for training."""
+    if molecules:
+        rows = ["CCO", "CC(C)=O", "c1ccoc1", "NC=O", "CCN", "CF", "COC", "C#N"]
+        splits = ["train"] * 6 + ["test"] * 2
+        lines = ["smiles,split", *(f"{row},{split}" for row, split in zip(rows, splits, strict=True))]
+        path = folder / "tiny.csv"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+    graphs = [{"n": n, "edges": [[i, (i + 1) % n] for i in range(n)]} for n in range(4, 12)]
+    path = folder / "tiny.jsonl"
+    path.write_text("\n".join(json.dumps(graph) for graph in graphs) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_configuration_is_short_explained_and_whole(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    content = yaml.safe_load("\n".join(lines))
+    assert len(lines) <= 40 and lines[0].startswith("# ")
+    assert {"modality", "recipe", "trainer", "run"} <= content.keys()
+    assert content["run"] == f"runs/{path.stem}"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_configuration_builds_and_takes_two_steps(path: Path, tmp_path: Path) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    arguments = content["modality"]["init_args"]
+    changes = [f"--modality.init_args.{change}" for change in TINY_MODALITY]
+    if arguments.get("data") is None:
+        data = tiny_data(tmp_path, arguments.get("protocol") == "molecules")
+        changes.append(f"--modality.init_args.data={data}")
+    else:
+        changes += ["--modality.init_args.train_size=8", "--modality.init_args.test_size=4"]
+    changes += [f"--recipe.init_args.{change}" for change in SMALL[content["recipe"]["class_path"]]]
+    changes += ["--trainer.steps=2", "--trainer.batch_size=2", f"--run={tmp_path / 'run'}"]
+    job = read_job([str(path), *changes])
+    torch.manual_seed(0)
+    prepared = job.recipe.prepare(job.modality)
+    trainer = Trainer(prepared.model, prepared.objectives, job.run, job.options, quiet=True)
+    model = trainer.fit()
+    assert trainer.step == 2 and trainer.skipped == 0
+    assert len(model.sample(2, steps=2)["edges"]) == 2
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_configuration_without_data_says_how_to_give_it(path: Path) -> None:
+    if yaml.safe_load(path.read_text(encoding="utf-8"))["modality"]["init_args"].get("data") is not None:
+        pytest.skip("it needs no file")
+    assert "--modality.init_args.data PATH" in path.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"--modality\.init_args\.data PATH"):
+        read_job([str(path)])
