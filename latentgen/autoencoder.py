@@ -128,8 +128,11 @@ class StandardizedAutoencoder(Autoencoder):
 
     @torch.no_grad()
     def _follow(self, q: DiagonalGaussian) -> None:
-        """Move the running mean and second moment towards those of one batch."""
+        """Move the running mean and second moment towards those of one batch, unless the batch is not finite."""
         first, second, count = self._sums(q)
         moment = (self.mean**2 + self.std**2).lerp((second / count).to(self.std.dtype), self.momentum)
-        self.mean.lerp_((first / count).to(self.mean.dtype), self.momentum)
-        self.std.copy_((moment - self.mean**2).clamp_min(1e-6).sqrt())
+        mean = self.mean.lerp((first / count).to(self.mean.dtype), self.momentum)
+        std = (moment - mean**2).clamp_min(1e-6).sqrt()
+        finite = mean.isfinite().all() & std.isfinite().all()
+        self.mean.copy_(torch.where(finite, mean, self.mean))
+        self.std.copy_(torch.where(finite, std, self.std))

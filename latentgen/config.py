@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
@@ -23,6 +24,8 @@ def trusted_packages() -> set[str]:
 def find_component(path: str, trust_remote_code: bool = False) -> type[Component]:
     """Import a component class by its dotted path ("package.Class" or "package:Class").
 
+    A component class that the program has already imported needs no trust: no new code is run for it.
+
     Args:
         path: the class.
         trust_remote_code: allow packages other than latentgen, modalities and registered entry points.
@@ -32,7 +35,8 @@ def find_component(path: str, trust_remote_code: bool = False) -> type[Component
     """
     module_name, _, name = path.replace(":", ".").rpartition(".")
     package = module_name.split(".")[0]
-    if package not in trusted_packages() and not trust_remote_code:
+    known = _is_component(getattr(sys.modules.get(module_name), name, None))
+    if not known and package not in trusted_packages() and not trust_remote_code:
         raise ValueError(
             f"class_path is {path!r}, whose package is not one of {', '.join(sorted(trusted_packages()))}; "
             "pass trust_remote_code=True if you would import that package yourself."
@@ -41,9 +45,14 @@ def find_component(path: str, trust_remote_code: bool = False) -> type[Component
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"class_path is {path!r}, which cannot be imported ({error}); check its spelling.") from error
-    if not (isinstance(found, type) and issubclass(found, Component)):
+    if not _is_component(found):
         raise ValueError(f"class_path is {path!r}, which is not a latentgen component; name a class of one.")
-    return found
+    component: type[Component] = found
+    return component
+
+
+def _is_component(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Component)
 
 
 def build(value: Any, trust_remote_code: bool = False) -> Any:

@@ -10,7 +10,7 @@ from torchdiffeq import odeint
 
 from .denoiser import Denoiser
 from .distributions import LOG_2PI
-from .noise import NoiseStream
+from .noise import NoiseStream, normal_like
 from .tensors import event_sum, item_mask, over
 
 Field = Callable[[Tensor, Tensor], Tensor]
@@ -70,7 +70,7 @@ def flow_log_prob(
     """
     process, batch = denoiser.process, len(z)
     field = flow_field(denoiser, mask, condition)
-    draw = torch.randn_like(z) if noise is None else noise.normal(tuple(z.shape[1:]), like=z)
+    draw = normal_like(z, noise)
     probe = torch.where(draw > 0, 1.0, -1.0).to(z.dtype)
     divergence = _exact_divergence if exact else _hutchinson
 

@@ -100,7 +100,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         with self._evaluating():
             for first in range(start, start + n, size):
                 indices = range(first, min(first + size, start + n))
-                noise = NoiseStream(seed, indices)
+                noise = NoiseStream(seed, indices, self.prior.latents.shape)
                 mask = self.modality.sample_mask(noise.uniform())
                 mask = mask if mask is None else _trim(mask).to(self.device)
                 given = None if condition is None else condition[indices.start - start : indices.stop - start]
@@ -159,7 +159,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
     def trajectory(self, n: int, sampler: str | Sampler | None = None, steps: int = 8, seed: int = 0) -> list[Batch]:
         """The evolution of n samples: the decoded prediction of z_0 after every function call, from noise to data."""
         prior, states = self._score_prior("trajectory"), []
-        noise = NoiseStream(seed, range(n))
+        noise = NoiseStream(seed, range(n), prior.latents.shape)
         mask = self.modality.sample_mask(noise.uniform())
         mask = mask if mask is None else mask.to(self.device)
         with self._evaluating():
@@ -185,7 +185,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         prior = self._score_prior("edit")
         if not prior.process.t_min < strength <= 1:
             raise ValueError(f"strength is {strength}; give a time between {prior.process.t_min} and 1.")
-        q, noise = self.encode(batch), NoiseStream(seed, range(len(next(iter(batch.values())))))
+        count = len(next(iter(batch.values())))
+        q, noise = self.encode(batch), NoiseStream(seed, range(count), prior.latents.shape)
         with self._evaluating():
             t = torch.full((len(q.mean),), float(strength), device=self.device)
             z_t = prior.process.marginal(q.mean, t).rsample(normal_like(q.mean, noise))
@@ -236,7 +237,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             z_1 = integrate(flow_field(prior.denoiser, q.mask), z, torch.cat(prior.process.ends(z)), tolerance)[-1]
         if q.mask is None:
             return z_1
-        fresh = normal_like(z_1, NoiseStream(0, range(len(z_1)))) * prior.process.terminal_std
+        fresh = normal_like(z_1, NoiseStream(0, range(len(z_1)), prior.latents.shape)) * prior.process.terminal_std
         return torch.where(q.mask.unsqueeze(-1), z_1, fresh)
 
     def _from_noise(self, z_1: Tensor, mask: Tensor | None, tolerance: float) -> Tensor:

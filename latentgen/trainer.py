@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import signal
 import time
@@ -111,6 +112,12 @@ def learning_rate(step: int, options: TrainingOptions) -> float:
         return (step + 1) / rising
     share = (step - rising) / max(1, options.steps - rising)
     return options.final_lr + (1 - options.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Seed of one step's noise on one process: a hash, as torch's CPU generator takes only the low 32 bits."""
+    digest = hashlib.blake2b(f"{seed}/{step}/{rank}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big")
 
 
 def every(steps: int, hook: Hook) -> Hook:
@@ -228,8 +235,7 @@ class Trainer:
     def _update(self, loader: Iterator[Batch]) -> None:
         """One optimizer step of every objective."""
         options = self.options
-        seed = (options.seed * 1_000_003 + self.step) * 4099 + self.accelerator.process_index
-        torch.manual_seed(seed % 2**63)
+        torch.manual_seed(step_seed(options.seed, self.step, self.accelerator.process_index))
         parts = [self._to_device(next(loader)) for _ in range(options.accumulation)]
         for objective, wrapped, optimizers in zip(self._objectives, self._wrapped, self.optimizers, strict=True):
             objective.progress.fill_(self.step / options.steps)

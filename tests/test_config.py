@@ -116,9 +116,13 @@ def test_packages_of_strangers_are_refused_before_they_are_imported(path, monkey
 
 def test_a_stranger_inside_a_trusted_component_is_refused_too():
     value = describe(NESTED["times"])
-    value["init_args"]["weighting"] = {"class_path": "problems.CosinePath", "init_args": {}}
-    with pytest.raises(ValueError, match=r"class_path is 'problems\.CosinePath', whose package"):
+    value["init_args"]["weighting"] = {"class_path": "this.Poem", "init_args": {}}
+    with pytest.raises(ValueError, match=r"class_path is 'this\.Poem', whose package"):
         build(value)
+
+
+def test_a_component_that_the_program_has_imported_needs_no_trust():
+    assert isinstance(build(describe(CosinePath(end=0.9))), CosinePath)
 
 
 def test_a_stranger_can_be_trusted():

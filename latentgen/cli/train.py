@@ -136,7 +136,8 @@ def read_job(arguments: Sequence[str]) -> Job:
         _require_data(parsed)
         built = parser.instantiate(parsed)
     except argparse.ArgumentError as error:
-        raise ValueError(plain(str(error))) from error
+        where = f"{config}: " if "parsing config" in str(error) else ""
+        raise ValueError(where + plain(str(error))) from error
     default = Path("runs") / (config.stem if config else type(built.modality).__name__.lower())
     run = Path(built.run) if built.run else default
     return Job(built.modality, built.recipe, built.trainer, run, built)
@@ -211,10 +212,14 @@ def _restrict_imports(given: Sequence[str], config: Path | None, trust: bool) ->
         if str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
     set_parsing_settings(
-        import_path_denylist=["*"],
+        import_path_denylist=["*", *sorted(_allowed_before - allowed)],
         import_path_allowlist=sorted(allowed),
         instantiate_subclass_spec_in_any=False,
     )
+    _allowed_before.update(allowed)
+
+
+_allowed_before: set[str] = set()  # the parser's policy is one for the process, and only grows
 
 
 def _class_paths(value: object) -> Iterator[str]:

@@ -1,0 +1,64 @@
+"""Recipes: what they put together, and that each trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from toy import Toy
+
+import latentgen
+from latentgen.recipe import make_denoiser
+
+
+PROCESSES = [latentgen.VPSDE(), latentgen.SubVPSDE(), latentgen.GeometricVPSDE(), latentgen.VESDE()]
+
+
+def fit(recipe: latentgen.Recipe, run: Path, steps: int = 3) -> latentgen.LatentGenerativeModel:
+    prepared = recipe.prepare(Toy())
+    options = latentgen.TrainingOptions(steps=steps, batch_size=8)
+    return latentgen.Trainer(prepared.model, prepared.objectives, run, options, quiet=True).fit()
+
+
+def test_two_stages(tmp_path: Path) -> None:
+    first = fit(latentgen.VAE(), tmp_path / "vae", steps=30)
+    second = fit(latentgen.LatentDiffusion(str(tmp_path / "vae"), width=16, depth=1, heads=2), tmp_path / "prior")
+    inner = second.autoencoder.autoencoder
+    assert all(torch.equal(a, b) for a, b in zip(inner.parameters(), first.autoencoder.parameters(), strict=True))
+    q = second.encode({"x": torch.stack([item["x"] for item in Toy().dataset("train")])})
+    spread = (q.mean.var(0, unbiased=False) + (q.std**2).mean(0)).sqrt()
+    torch.testing.assert_close(spread, torch.ones(2), atol=1e-4, rtol=0)
+    loaded = latentgen.load(tmp_path / "prior")
+    assert torch.equal(loaded.sample(3, steps=2)["x"], second.sample(3, steps=2)["x"])
+
+
+def test_disjoint_mode_trains(tmp_path: Path) -> None:
+    recipe = latentgen.LSGM(width=16, depth=1, heads=2, prior_times=latentgen.UniformTimes())
+    fit(recipe, tmp_path)
+
+
+@pytest.mark.parametrize("parameterisation", ["velocity", "mixed", "noise"])
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
+def test_every_process_and_parameterisation_trains(tmp_path: Path, parameterisation, process) -> None:
+    recipe = latentgen.LSGM(process, width=16, depth=1, heads=2, parameterisation=parameterisation)
+    model = fit(recipe, tmp_path)
+    assert model.sample(2, steps=2)["x"].isfinite().all()
+
+
+def test_self_conditioning_uses_the_earlier_prediction(tmp_path: Path) -> None:
+    model = fit(latentgen.LSGM(width=16, depth=1, heads=2, self_condition=True), tmp_path)
+    denoiser = model.prior.denoiser
+    with torch.no_grad():
+        for parameter in denoiser.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    z, t = torch.randn(4, 2), torch.full((4,), 0.3)
+    alone, given = denoiser(z, t).eps, denoiser(z, t, previous=torch.ones(4, 2)).eps
+    assert not torch.allclose(alone, given)
+    model.sample(2, steps=3)
+    assert model.calls == 3
+
+
+def test_unknown_parameterisation() -> None:
+    with pytest.raises(ValueError, match="parameterisation is 'v'; choose velocity, mixed or noise"):
+        make_denoiser(latentgen.LatentSpec((2,)), latentgen.VPSDE(), "v")  # type: ignore[arg-type]
