@@ -56,12 +56,12 @@ def _file(name: str, **options: Any) -> Callable[[Path | None], Graphs | None]:
 
 PROBLEMS = {
     "communities": Problem(
-        "communities", lambda data: Graphs(data="communities", train_size=2000, test_size=1000), 3000, 1000
+        "communities", lambda data: Graphs(data="communities", train_size=2000, test_size=1000), 2750, 1000
     ),
     "planar20": Problem(
         "planar20",
         lambda data: Graphs(data="planar", valid="planar", train_size=4000, test_size=1000, options={"nodes": 20}),
-        4800,
+        4350,
         1000,
         batch_size=32,
     ),
