@@ -5,13 +5,15 @@ accelerate launch examples/custom_modality.py
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import latentgen
-from latentgen import MLP, Autoencoder, Batch, DiagonalGaussian, LatentSpec, Modality, NormalLikelihood
+from latentgen import MLP, VPSDE, Autoencoder, Batch, DiagonalGaussian, LatentSpec, LogNormalWeighting, Modality
+from latentgen import NormalLikelihood as Normal
 
 
 class PointAutoencoder(Autoencoder):
@@ -23,8 +25,8 @@ class PointAutoencoder(Autoencoder):
         mean, log_std = self.encoder(batch["x"]).chunk(2, dim=-1)
         return DiagonalGaussian(mean, log_std.clamp(-5, 2).exp())
 
-    def decode(self, z: Tensor, mask: Tensor | None = None) -> NormalLikelihood:
-        return NormalLikelihood(self.decoder(z), std=0.05)
+    def decode(self, z: Tensor, mask: Tensor | None = None) -> Normal:
+        return Normal(self.decoder(z), std=0.05)
 
 
 class Gaussians(Modality):
@@ -55,19 +57,19 @@ class Gaussians(Modality):
         figure.savefig(path)
 
 
-def main() -> None:
+def main(steps: int = 3000, run: str = "runs/gaussians") -> None:
     modality = Gaussians()
-    prepared = latentgen.LSGM(kl_weight=1.0, width=128, depth=3).prepare(modality)
-    options = latentgen.TrainingOptions(steps=3000, batch_size=256, seed=0)
-    trainer = latentgen.Trainer(prepared.model, prepared.objectives, "runs/gaussians", options)
-    model = trainer.fit()
-    if trainer.accelerator.is_main_process:
-        Path("runs/gaussians/samples").mkdir(parents=True, exist_ok=True)
-        modality.render(model.sample(2000, batch_size=2000), Path("runs/gaussians/samples/generated.png"))
-        print(latentgen.evaluate(model, samples=2000, calls=(10, 25))["rows"])
+    recipe = latentgen.LSGM(VPSDE(t_min=1e-3), kl_weight=0.1, weighting=LogNormalWeighting(3.0, 2.0), width=128, depth=3)
+    prepared = recipe.prepare(modality)
+    options = latentgen.TrainingOptions(steps=steps, batch_size=128, lr=2e-3)
+    model = latentgen.Trainer(prepared.model, prepared.objectives, run, options).fit()
+    (Path(run) / "samples").mkdir(parents=True, exist_ok=True)
+    modality.render(model.sample(2000, batch_size=2000), Path(run) / "samples" / "generated.png")
+    result = latentgen.evaluate(model, samples=2000, calls=(4, 10, 25), title="25 Gaussians")
+    print(latentgen.format_table(result))
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    main()
+    main(*(int(word) if word.isdigit() else word for word in sys.argv[1:]))

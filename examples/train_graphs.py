@@ -25,7 +25,7 @@ def arguments() -> argparse.Namespace:
     add("--data", default="communities", help="communities, planar, trees, sbm, grids, or the path of your graphs")
     add("--run", type=Path, default=None, help="run folder (default: runs/graphs-<data>)")
     add("--recipe", choices=("lsgm", "two-stage", "vae"), default="lsgm", help="what to train")
-    add("--steps", type=int, default=3000, help="optimizer steps (of each stage)")
+    add("--steps", type=int, default=1200, help="optimizer steps (of each stage)")
     add("--batch-size", type=int, default=64, help="graphs a step and process")
     add("--kl-weight", type=float, default=0.03, help="final weight of the latent terms")
     add("--protocol", choices=("spectre", "gdss", "molecules"), default="spectre", help="figures to compute")
@@ -49,10 +49,15 @@ def main() -> None:
     print(f"{len(graphs.dataset('train'))} training graphs of at most {graphs.latents.shape[0]} nodes; "
           f"{torch.get_num_threads()} CPU thread(s)")
     options = latentgen.TrainingOptions(
-        steps=args.steps, batch_size=args.batch_size, seed=args.seed, precision=args.precision, lr=2e-3,
+        steps=args.steps,
+        batch_size=args.batch_size,
+        lr=2e-3,
         autoencoder_lr=2e-3,
+        warmup=0.03,
+        seed=args.seed,
+        precision=args.precision,
     )
-    kl_weight = latentgen.Schedule(1e-3, args.kl_weight)
+    kl_weight = latentgen.Schedule(5e-4, args.kl_weight)
     if args.recipe == "lsgm":
         recipe: latentgen.Recipe = latentgen.LSGM(kl_weight=kl_weight)
     else:

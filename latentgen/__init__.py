@@ -12,6 +12,7 @@ from .objective import ELBO, JointELBO, Objective, Schedule, ScoreMatching
 from .prior import NormalPrior, Prior, ScorePrior
 from .process import VESDE, VPSDE, GeometricVPSDE, Process, SubVPSDE
 from .recipe import LSGM, VAE, LatentDiffusion, Recipe
+from .report import format_table, write_report
 from .sampler import (
     DDIM,
     SAMPLERS,
@@ -103,6 +104,8 @@ __all__ = [
     "Weighting",
     "evaluate",
     "every",
+    "format_table",
     "load",
     "write_evaluation",
+    "write_report",
 ]

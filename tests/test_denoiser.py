@@ -225,6 +225,13 @@ def test_guidance_around_a_denoiser_in_evaluation_mode_counts_at_once():
     assert guided.calls == 2
 
 
+def test_denoisers_without_self_conditioning_ignore_an_earlier_prediction(parameterisation):
+    z_t, t = noisy(SHIPPED["vp"])
+    denoiser = parameterisation(random_network(), SHIPPED["vp"]).double()
+    assert not denoiser.self_condition
+    assert torch.equal(denoiser(z_t, t, previous=torch.randn_like(z_t)).eps, denoiser(z_t, t).eps)
+
+
 def test_optimal_error_is_the_sigmoid_that_importance_sampling_assumes(process):
     """E||eps - eps_hat||^2 / D = sigmoid(lambda + ln s^2) for N(0, s^2 I), by the linear coefficients."""
     t = torch.linspace(max(process.t_min, 1e-3), 1, 30, dtype=torch.float64)

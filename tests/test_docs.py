@@ -55,7 +55,7 @@ def prose(page: Path) -> str:
 
 
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small graphs, small networks, few steps, few samples."""
+    """Small graphs, small networks, few steps, few samples, hooks at every step."""
     graphs = modalities.graphs.Graphs
     sizes = {"train_size": 24, "test_size": 8, "width": 16, "encoder_depth": 1, "decoder_depth": 1}
     monkeypatch.setattr(modalities.graphs, "Graphs", lambda *args, **given: graphs(*args, **(given | sizes)))
@@ -63,6 +63,7 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
         change(monkeypatch, recipe, width=16, depth=1, heads=2)
     for owner in (latentgen, latentgen.hooks):
         monkeypatch.setattr(owner, "evaluate", small_evaluation)
+        monkeypatch.setattr(owner, "every", lambda steps, hook: hook)
     build = latentgen.Trainer.__init__
 
     def few_steps(self: Any, model: Any, objectives: Any, run: Any, options: Any = None, **others: Any) -> None:
@@ -101,9 +102,13 @@ def test_blocks_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
         pytest.importorskip("rdkit")
     monkeypatch.chdir(tmp_path)
     shrink(monkeypatch)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        run_page(page, monkeypatch)
+    threads = torch.get_num_threads()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            run_page(page, monkeypatch)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def anchors(page: Path) -> set[str]:

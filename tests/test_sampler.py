@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 from problems import PROCESSES, ExactDenoiser, gaussian, unequal_mixture
+from torch import nn
 
+from latentgen.denoiser import VelocityDenoiser
 from latentgen.noise import NoiseStream
 from latentgen.process import VPSDE, Process
 from latentgen.sampler import (
@@ -74,6 +76,25 @@ def test_samplers_carry_a_gaussian_mixture_to_its_moments_and_weights(name, law)
     assert ((mixture.shares(z) - weights).abs() < 5 * (weights * (1 - weights) / n).sqrt() + bias / 2).all()
 
 
+@pytest.mark.parametrize("law", ["vp", "ve"])
+@pytest.mark.parametrize(("name", "steps"), [("dpm", 25), ("heun", 13), (None, None)])
+def test_short_names_are_good_for_few_calls(name, steps, law):
+    """25 calls by the spacing that a short name chooses: the mixture's covariance to a tenth, its weights to .02.
+
+    Uniform steps of the log-SNR reach .003 (dpm) and .08 (heun) of the covariance here.
+    """
+    torch.manual_seed(0)
+    process, mixture, n = PROCESSES[law], unequal_mixture(), 20_000
+    sampler = make_sampler(name, steps)
+    z = sampler(ExactDenoiser(mixture, process).eval(), process.terminal_std * torch.randn(n, 2)).double()
+    assert sampler.calls == 25
+    covariance = mixture.denoised_covariance(process)
+    scale = covariance.diagonal().sqrt()
+    # five standard errors of a variance are .04
+    assert ((torch.cov(z.T) - covariance).abs() < (0.1 + 0.04) * scale[:, None] * scale).all()
+    assert (mixture.shares(z) - mixture.weights).abs().max() < 0.02 + 5 * math.sqrt(0.21 / n)
+
+
 def test_samples_have_the_shape_of_their_component_too():
     """Within each component the covariance is that component's: not only the overall one."""
     torch.manual_seed(0)
@@ -96,23 +117,30 @@ def test_samples_have_the_shape_of_their_component_too():
 VARIANCES = (0.05, 0.4, 3.0)
 
 
-def exact_flow(process: Process, z_1: torch.Tensor) -> torch.Tensor:
-    """The flow from 1 to t_min scales each axis by a ratio of standard deviations; then comes the posterior mean."""
+def exact_flow(process: Process, z_1: torch.Tensor, start: torch.Tensor | None = None) -> torch.Tensor:
+    """The flow from 1 to t_min scales each axis by a ratio of standard deviations; then comes the posterior mean.
+
+    A grid that starts later than at t = 1 first scales z_1 to the spread of latents of variance s^2 at its start.
+    """
     spread = torch.tensor(VARIANCES, dtype=torch.float64)
     first, last = process.ends(z_1)
-    total = lambda t: process.alpha(t) ** 2 * spread + process.sigma2(t)
+    total = lambda t, spread=spread: process.alpha(t) ** 2 * spread + process.sigma2(t)
+    if start is not None:
+        assumed = torch.tensor(process.latent_std**2, dtype=torch.float64)
+        z_1, last = z_1 * (total(start, assumed) / total(last, assumed)).sqrt(), start
     return z_1 * (total(first) / total(last)).sqrt() * process.alpha(first) * spread / total(first)
 
 
 @pytest.mark.parametrize("law", ["vp", "ve", "sub-vp", "cosine"])
-@pytest.mark.parametrize("spacing", ["log_snr", "karras"])
+@pytest.mark.parametrize("spacing", ["log_snr", "karras", "normal"])
 @pytest.mark.parametrize(("build", "order"), [(DDIM, 1), (Heun, 2), (DPMSolver, 2)])
 def test_order_of_convergence_of_deterministic_samplers(build, order, spacing, law):
     torch.manual_seed(0)
     process = PROCESSES[law]
     denoiser = ExactDenoiser(gaussian(*VARIANCES), process).eval()
     z_1 = process.terminal_std * torch.randn(32, 3, dtype=torch.float64)
-    exact = exact_flow(process, z_1)
+    start = time_grid(process, 9, spacing, 1.0, z_1)[:1]
+    exact = exact_flow(process, z_1, start)
     intervals = [64, 128, 256]
     errors = [(build(n + 1, spacing=spacing)(denoiser, z_1) - exact).abs().max().item() for n in intervals]
     rate = math.log2(errors[1] / errors[2])
@@ -206,13 +234,18 @@ def test_langevin_corrections_keep_the_distribution(law):
 # ---- grids and costs ----
 
 
-@pytest.mark.parametrize("spacing", ["log_snr", "karras", "time"])
+@pytest.mark.parametrize("spacing", ["log_snr", "normal", "karras", "time"])
 @pytest.mark.parametrize("law", list(PROCESSES))
 def test_grids_fall_from_the_start_to_t_min(spacing, law):
+    """From the start itself, or where latents of the assumed spread are noise to within 0.7 %: lambda + ln s^2 = -5."""
     process = PROCESSES[law]
     for start in (1.0, 0.6):
         t = time_grid(process, 30, spacing, start, torch.zeros(1, dtype=torch.float64))
-        assert t[0].item() == pytest.approx(start, abs=1e-7)
+        if spacing == "normal":
+            later = process.time_of_log_snr(torch.tensor([-5.0]).double() - 2 * math.log(process.latent_std)).item()
+            assert t[0].item() == pytest.approx(min(start, later), abs=1e-6)
+        else:
+            assert t[0].item() == pytest.approx(start, abs=1e-7)
         assert t[-1].item() == pytest.approx(process.t_min, abs=1e-9)
         assert (t.diff() < 0).all()
 
@@ -313,6 +346,21 @@ def test_editing_starts_in_the_middle(name):
     assert (error < 5 * math.sqrt(2 / n) * mixture.covariance().diagonal().max() + 0.02).all()
 
 
+@pytest.mark.parametrize("start", [0.97, 0.9, 0.5])
+@pytest.mark.parametrize("law", ["vp", "ve"])
+@pytest.mark.parametrize("spacing", ["log_snr", "normal"])
+def test_editing_starts_from_the_spread_at_its_own_start(spacing, law, start):
+    """Also where the grid's first time is later than the start: z must be scaled from the one to the other."""
+    process = PROCESSES[law]
+    denoiser = ExactDenoiser(gaussian(1.0), process).eval()
+    t = torch.tensor([start], dtype=torch.float64)
+    z_t = (process.alpha(t) ** 2 + process.sigma2(t)).sqrt().reshape(1, 1)
+    z_0 = DDIM(400, spacing=spacing)(denoiser, z_t, start=start)
+    # one standard deviation at the start is one at the end: that of E[z_0 | z_tmin]
+    signal = process.log_snr(torch.tensor([process.t_min]).double()).exp()
+    assert z_0.item() == pytest.approx((signal / (1 + signal)).sqrt().item(), abs=0.02)
+
+
 @pytest.mark.parametrize("build", [DDIM, DPMSolver, Heun])
 def test_an_early_end_returns_the_mean_there(build):
     """The flow to t = end, then E[z_0 | z_end]: less spread than the data by what the noise at the end hides."""
@@ -329,7 +377,7 @@ def test_an_early_end_returns_the_mean_there(build):
     assert math.log2(errors[0] / errors[1]) == pytest.approx(1 if build is DDIM else 2, abs=0.25)
 
 
-@pytest.mark.parametrize("spacing", ["log_snr", "karras", "time"])
+@pytest.mark.parametrize("spacing", ["log_snr", "normal", "karras", "time"])
 def test_grids_end_where_they_are_told(spacing):
     t = time_grid(VPSDE(), 20, spacing, 1.0, torch.zeros(1, dtype=torch.float64), end=0.15)
     assert t[-1].item() == pytest.approx(0.15, abs=1e-7)
@@ -342,6 +390,25 @@ def test_an_end_that_is_not_after_the_start_is_refused(end):
     denoiser = ExactDenoiser(gaussian(1.0), VPSDE()).eval()
     with pytest.raises(ValueError, match="end is"):
         DPMSolver(5, end=end)(denoiser, torch.randn(2, 1), start=0.5)
+
+
+def test_predictions_are_handed_on_to_networks_with_self_conditioning():
+    """Every call gets the call before's mean, in units of s; the first one gets none."""
+    seen = []
+
+    class Recorder(nn.Module):
+        self_condition = True
+
+        def forward(self, z, log_snr, mask, condition, previous=None):
+            seen.append(previous)
+            return 0.1 * z
+
+    process, means = PROCESSES["ve of small latents"], []
+    denoiser = VelocityDenoiser(Recorder(), process).eval()
+    DDIM(5)(denoiser, torch.randn(3, 2), observe=lambda t, prediction: means.append(prediction.mean))
+    assert seen[0] is None
+    assert len(seen) == 5
+    assert all(torch.allclose(a, b / 0.3) for a, b in zip(seen[1:], means[:-1], strict=True))
 
 
 # ---- names and refusals ----
@@ -367,7 +434,7 @@ def test_samplers_by_name():
         (lambda: make_sampler("ode", steps=10), "steps is 10 for sampler 'ode', which takes tolerance instead"),
         (lambda: make_sampler("ddim", tolerance=1e-3), "tolerance is 0.001 for sampler 'ddim', which takes steps"),
         (lambda: DDIM(0), "steps is 0; a sampler needs at least 1"),
-        (lambda: DDIM(5, spacing="cubic"), "spacing is 'cubic'; choose log_snr, karras or time"),
+        (lambda: DDIM(5, spacing="cubic"), "spacing is 'cubic'; choose one of log_snr, normal, karras, time"),
         (lambda: Ancestral(5, "medium"), "variance is 'medium'; choose small or large"),
         (lambda: ProbabilityFlow(0.0), "tolerance is 0.0; it must be a positive number"),
         (lambda: ProbabilityFlow(math.nan), "tolerance is nan"),

@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 from problems import PROCESSES, SHIPPED, WEIGHTINGS
+from torch.nn.functional import softplus
 
 from latentgen.denoiser import Prediction
 from latentgen.process import GeometricVPSDE
 from latentgen.tensors import over
-from latentgen.times import ImportanceTimes
+from latentgen.times import ImportanceTimes, LogSNRTimes
 from latentgen.weighting import (
     LikelihoodWeighting,
     LogNormalWeighting,
@@ -66,22 +67,38 @@ def test_velocity_weighting_makes_every_time_equally_hard(process):
     assert torch.allclose(density, torch.full_like(rho, 1 / (1 - process.t_min)))
 
 
-def test_log_normal_weighting_gives_importance_sampled_times_a_normal_log_snr(process):
-    """Quantiles of lambda against those of the truncated normal distribution."""
-    mean, std = 1.0, 1.7
+@pytest.mark.parametrize("floor", [0.0, 0.2, 1.0])
+def test_log_normal_weighting_gives_importance_sampled_times_its_density_of_the_log_snr(process, floor):
+    """Quantiles of lambda against (1 - floor) N(mean, std^2) + floor sigmoid(lambda + ln s^2) / Z, cut at both ends."""
+    mean, std, shift = 1.0, 1.7, 2 * math.log(process.latent_std)
     rho = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
-    t, _ = ImportanceTimes(LogNormalWeighting(mean, std), points=20_000).quantile(process, rho)
+    t, _ = ImportanceTimes(LogNormalWeighting(mean, std, floor), points=20_000).quantile(process, rho)
     normal = torch.distributions.Normal(torch.tensor(mean).double(), torch.tensor(std).double())
-    low, high = (normal.cdf(process.log_snr(end)) for end in reversed(process.ends(rho)))
-    assert torch.allclose(normal.cdf(process.log_snr(t)), high - rho * (high - low), atol=2e-3)
+    start, end = (process.log_snr(edge) for edge in process.ends(rho))
+    total = softplus(start + shift) - softplus(end + shift)
+
+    def share(log_snr):
+        return (1 - floor) * normal.cdf(log_snr) + floor * (softplus(log_snr + shift) - softplus(end + shift)) / total
+
+    expected = (share(start) - share(process.log_snr(t))) / (share(start) - share(end))
+    assert torch.allclose(expected, rho, atol=2e-3)
+
+
+def test_log_normal_weighting_with_a_floor_keeps_the_encoders_weights_bounded(process):
+    """w_ll / r times the error that is to be expected stays below Z / floor, with Z that of the likelihood integral."""
+    floor, shift = 0.2, 2 * math.log(process.latent_std)
+    rho = torch.linspace(0.001, 0.999, 500, dtype=torch.float64)
+    t, density = ImportanceTimes(LogNormalWeighting(floor=floor), points=20_000).quantile(process, rho)
+    value = LikelihoodWeighting()(process, t) / density * torch.sigmoid(process.log_snr(t) + shift)
+    assert (value < LogSNRTimes.integral(process, rho[:1]) / floor * 1.01).all()
 
 
 def test_log_normal_density_integrates_to_its_share(process):
-    """Without the error model: the integral of w sigmoid is the normal mass between the ends of the log-SNR."""
+    """Without a floor the integral of w sigmoid is the normal mass between the ends of the log-SNR."""
     like = torch.zeros(1, dtype=torch.float64)
     normal = torch.distributions.Normal(torch.tensor(2.4).double(), torch.tensor(2.4).double())
     low, high = (normal.cdf(process.log_snr(end)) for end in reversed(process.ends(like)))
-    integral = ImportanceTimes(LogNormalWeighting(), points=20_000).integral(process)
+    integral = ImportanceTimes(LogNormalWeighting(2.4, 2.4, floor=0.0), points=20_000).integral(process)
     assert integral == pytest.approx((high - low).item(), rel=1e-3)
 
 
@@ -105,6 +122,8 @@ def test_golden_constant_of_the_geometric_process():
 def test_log_normal_weighting_needs_a_positive_std():
     with pytest.raises(ValueError, match=r"std is 0\.0; it must be positive"):
         LogNormalWeighting(std=0.0)
+    with pytest.raises(ValueError, match=r"floor is 1\.5; it is a share between 0 and 1"):
+        LogNormalWeighting(floor=1.5)
 
 
 def test_weightings_depend_on_time_alone_where_they_should():

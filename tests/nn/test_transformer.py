@@ -213,6 +213,35 @@ def test_a_condition_for_a_network_without_one_is_refused():
         net(z, log_snr, None, torch.zeros(4, 5))
 
 
+# ---- self-conditioning ----
+
+
+@pytest.mark.parametrize("name", ["vector", "masked set", "grid"])
+def test_an_earlier_prediction_is_an_input(name):
+    latents = LAYOUTS[name]
+    net, (z, log_snr) = network(latents, self_condition=True), inputs(latents)
+    previous = torch.randn_like(z)
+    difference = net(z, log_snr, None, None, previous) - net(z, log_snr)
+    assert difference.flatten(1).abs().amax(1).min() > 1e-3
+
+
+def test_an_earlier_prediction_changes_nothing_at_the_start():
+    """Its embedding starts at zero: a network that is made to take one begins as one that is not."""
+    net = Transformer(SETS, width=16, depth=1, heads=2, self_condition=True)
+    randomize(net.out)
+    z, log_snr = inputs(SETS)
+    z, log_snr = z.float(), log_snr.float()
+    assert torch.equal(net(z, log_snr, None, None, torch.randn_like(z)), net(z, log_snr))
+
+
+def test_padding_of_an_earlier_prediction_changes_nothing():
+    net, (z, log_snr), mask = network(SETS, self_condition=True), inputs(SETS), some_mask()
+    previous = torch.randn_like(z)
+    noise = torch.where(mask[..., None], previous, 100 * torch.randn_like(z))
+    out = net(z, log_snr, mask, None, previous)
+    assert torch.allclose(net(z, log_snr, mask, None, noise), out, atol=1e-12)
+
+
 # ---- the rest ----
 
 
