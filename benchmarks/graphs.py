@@ -27,8 +27,6 @@ from modalities.graphs.mmd import graph_mmd
 from modalities.graphs.statistics import GraphStatistics
 from modalities.graphs.validity import vun
 
-SETS = 10
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -44,6 +42,7 @@ class Problem:
     calls: tuple[int, ...] = (4, 10, 25)
     family: str = "spectre"
     seeds: int | None = None
+    sets: int = 10
     recipe: dict[str, Any] = field(default_factory=dict)
 
 
@@ -66,9 +65,25 @@ PROBLEMS = {
         batch_size=32,
     ),
     "community_small": Problem(
-        "community_small", _file("graphs/community_small.jsonl", protocol="gdss"), 2000, 20, family="gdss"
+        "community_small",
+        _file("graphs/community_small.jsonl", protocol="gdss"),
+        1500,
+        20,
+        kl_weight=0.3,
+        batch_size=32,
+        family="gdss",
+        sets=30,
     ),
-    "ego_small": Problem("ego_small", _file("graphs/ego_small.jsonl", protocol="gdss"), 2000, 40, family="gdss"),
+    "ego_small": Problem(
+        "ego_small",
+        _file("graphs/ego_small.jsonl", protocol="gdss"),
+        1500,
+        40,
+        kl_weight=0.3,
+        batch_size=32,
+        family="gdss",
+        sets=30,
+    ),
     "planar64": Problem(
         "planar64", _file("graphs/planar.jsonl", valid="planar", latent=12), 1500, 40, batch_size=16, seeds=1
     ),
@@ -161,14 +176,14 @@ Figures = dict[str, dict[str, list[float]]]
 def collect(
     model: latentgen.LatentGenerativeModel, judge: Judge, problem: Problem, seed: int, table: Figures
 ) -> None:
-    """Figures of every row for one trained model, SETS sample sets each."""
+    """Figures of every row for one trained model, several sample sets each."""
 
     def note(row: str, figures: dict[str, float]) -> None:
         for key, value in figures.items():
             table.setdefault(row, {}).setdefault(key, []).append(value)
 
     n = problem.samples
-    for number in range(SETS):
+    for number in range(problem.sets):
         generator = torch.Generator().manual_seed(1000 * seed + number)
         pick = torch.randperm(len(judge.train["mask"]), generator=generator)[:n]
         figures = judge(select(judge.train, pick))
