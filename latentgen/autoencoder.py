@@ -129,10 +129,20 @@ class StandardizedAutoencoder(Autoencoder):
     @torch.no_grad()
     def _follow(self, q: DiagonalGaussian) -> None:
         """Move the running mean and second moment towards those of one batch, unless the batch is not finite."""
-        first, second, count = self._sums(q)
+        first, second, count = _over_processes(self._sums(q))
         moment = (self.mean**2 + self.std**2).lerp((second / count).to(self.std.dtype), self.momentum)
         mean = self.mean.lerp((first / count).to(self.mean.dtype), self.momentum)
         std = (moment - mean**2).clamp_min(1e-6).sqrt()
         finite = mean.isfinite().all() & std.isfinite().all()
         self.mean.copy_(torch.where(finite, mean, self.mean))
         self.std.copy_(torch.where(finite, std, self.std))
+
+
+def _over_processes(sums: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Sums over all processes of a distributed run, so that every rank keeps the statistics of the joined batch."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return sums
+    flat = torch.cat([value.reshape(-1) for value in sums])
+    torch.distributed.all_reduce(flat)
+    parts = flat.split([value.numel() for value in sums])
+    return tuple(part.reshape(value.shape) for part, value in zip(parts, sums, strict=True))

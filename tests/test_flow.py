@@ -124,7 +124,7 @@ class Probes:
     def __init__(self, value: torch.Tensor) -> None:
         self.value = value
 
-    def normal(self, shape: tuple[int, ...], like: torch.Tensor | None = None) -> torch.Tensor:
+    def normal_like(self, z: torch.Tensor) -> torch.Tensor:
         return self.value
 
 

@@ -25,7 +25,7 @@ def test_no_two_of_many_seeds_and_samples_share_a_stream():
 
 
 def test_seeds_beyond_32_bits_are_seeds_of_their_own():
-    """PyTorch's CPU generator takes the low 32 bits of a seed alone."""
+    """PyTorch's own CPU generator takes the low 32 bits of a seed alone."""
     assert not torch.equal(NoiseStream(0, range(2)).normal((4,)), NoiseStream(2**40, range(2)).normal((4,)))
 
 
@@ -40,6 +40,14 @@ def test_streams_are_standard_normal_across_samples_and_uncorrelated_between_nei
     assert (uniform >= 0).all()
     assert (uniform < 1).all()
     assert abs(uniform.mean() - 0.5) < 5 / (12 * 4000) ** 0.5
+
+
+def test_trimmed_batches_get_the_first_items_of_full_noise():
+    """In every draw, so that a sample does not depend on how far its batch is padded."""
+    full, trimmed = (NoiseStream(0, range(3), (6, 4)) for _ in range(2))
+    for _ in range(3):
+        whole = full.normal_like(torch.zeros(3, 6, 4))
+        assert torch.equal(trimmed.normal_like(torch.zeros(3, 2, 4)), whole[:, :2])
 
 
 def test_noise_takes_dtype_and_shape_of_the_latent():

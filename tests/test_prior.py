@@ -175,8 +175,8 @@ def test_log_prob_takes_the_exact_divergence_up_to_sixteen_dimensions():
         def __init__(self):
             self.first = True
 
-        def normal(self, shape, like):
-            eps = torch.zeros_like(like) if self.first else torch.randn_like(like)
+        def normal_like(self, z):
+            eps = torch.zeros_like(z) if self.first else torch.randn_like(z)
             self.first = False
             return eps
 
@@ -205,8 +205,8 @@ def test_masked_items_count_nothing_in_the_density():
     mask = (torch.arange(4) < 2).expand(3, 4)
 
     class Fixed:
-        def normal(self, shape, like):
-            return torch.full_like(like, 0.3)
+        def normal_like(self, z):
+            return torch.full_like(z, 0.3)
 
     whole = prior.log_prob(z, mask, tolerance=1e-6, noise=Fixed(), exact=True)
     cut = prior.log_prob(z[:, :2], mask[:, :2], tolerance=1e-6, noise=Fixed(), exact=True)
@@ -276,9 +276,9 @@ def test_padding_does_not_change_a_sample(sampler):
     """A batch is trimmed to its largest sample: who shares the batch must not matter, for stochastic samplers too."""
     prior = set_prior()
     mask = torch.tensor([[True, True, False, False], [True, True, True, False]])
-    wide = prior.sample(2, mask, sampler, NoiseStream(3, range(2)))
-    trimmed = prior.sample(2, mask[:, :3], sampler, NoiseStream(3, range(2)))
-    alone = prior.sample(1, mask[:1, :2], sampler, NoiseStream(3, range(1)))
+    wide = prior.sample(2, mask, sampler, NoiseStream(3, range(2), SETS.shape))
+    trimmed = prior.sample(2, mask[:, :3], sampler, NoiseStream(3, range(2), SETS.shape))
+    alone = prior.sample(1, mask[:1, :2], sampler, NoiseStream(3, range(1), SETS.shape))
     assert torch.allclose(wide[:, :3], trimmed, atol=1e-5)
     assert torch.allclose(wide[:1, :2], alone, atol=1e-5)
 

@@ -165,9 +165,9 @@ class UnitNoise:
     def __init__(self) -> None:
         self.draw = 0
 
-    def normal(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    def normal_like(self, z: torch.Tensor) -> torch.Tensor:
         self.draw += 1
-        eps = torch.zeros_like(like)
+        eps = torch.zeros_like(z)
         eps[self.draw] = 1
         return eps
 

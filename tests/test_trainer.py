@@ -100,28 +100,48 @@ def test_hooks_that_use_random_numbers_do_not_change_training(tmp_path: Path) ->
     assert_bit_equal(tmp_path / "quiet", tmp_path / "noisy")
 
 
-def launch(run: Path, steps: int, kill_at: int, processes: int) -> int:
+def launch(script: Path, arguments: list[object], processes: int) -> subprocess.CompletedProcess[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
     command = [sys.executable]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", "0"]
-    arguments = [str(SCRIPT), str(run), str(steps), str(kill_at)]
-    return subprocess.run([*command, *arguments], env=environment, capture_output=True, timeout=300).returncode
+    command += [str(script), *(str(argument) for argument in arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, timeout=300)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_run_ends_bit_equal_to_an_uninterrupted_one(tmp_path: Path, processes: int) -> None:
-    assert launch(tmp_path / "whole", 17, -1, processes) == 0
+    assert launch(SCRIPT, [tmp_path / "whole", 17, -1], processes).returncode == 0
     for kill_at in (4, 11, 16):  # before the first checkpoint, between two, after the last
-        assert launch(tmp_path / "parts", 17, kill_at, processes) != 0
-    assert launch(tmp_path / "parts", 17, -1, processes) == 0
+        assert launch(SCRIPT, [tmp_path / "parts", 17, kill_at], processes).returncode != 0
+    assert launch(SCRIPT, [tmp_path / "parts", 17, -1], processes).returncode == 0
     assert_bit_equal(tmp_path / "whole", tmp_path / "parts")
     exported = [(tmp_path / name / "export" / "model.safetensors").read_bytes() for name in ("whole", "parts")]
     assert exported[0] == exported[1]
     steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()
              if "event" not in line]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does_with_the_joined_batch(tmp_path: Path) -> None:
+    script = Path(__file__).parent / "distributed_script.py"
+    for name, size, processes in (("one", 16, 1), ("two", 8, 2)):
+        done = launch(script, [tmp_path / name, size], processes)
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    start = launch_free_start()
+    for name, value in one.items():
+        if name.startswith("model/"):
+            assert float((value - two[name]).abs().max()) < 1e-5, name
+    assert any(float((one[f"model/{name}"] - value).abs().max()) > 1e-3 for name, value in start.items())
+
+
+def launch_free_start() -> dict[str, torch.Tensor]:
+    """Weights as a run starts, to see that training moved them."""
+    torch.manual_seed(0)
+    return latentgen.LSGM(width=32, depth=1, heads=2).prepare(Toy(dropout=0.0)).model.state_dict()
 
 
 def test_sigterm_finishes_the_step_and_publishes_a_checkpoint(tmp_path: Path) -> None:

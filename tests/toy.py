@@ -11,10 +11,10 @@ from latentgen import MLP, Autoencoder, Batch, DiagonalGaussian, LatentSpec, Mod
 class ToyAutoencoder(Autoencoder):
     """A linear-ish encoder and decoder of points on a plane, with dropout so that randomness matters."""
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 16, dropout: float = 0.1) -> None:
         super().__init__()
         self.encoder, self.decoder = MLP(2, width, 4), MLP(2, width, 2)
-        self.dropout = torch.nn.Dropout(0.1)
+        self.dropout = torch.nn.Dropout(dropout)
 
     def encode(self, batch: Batch) -> DiagonalGaussian:
         mean, log_std = self.encoder(self.dropout(batch["x"])).chunk(2, dim=-1)
@@ -29,8 +29,8 @@ class Toy(Modality):
 
     latents = LatentSpec((2,))
 
-    def __init__(self, size: int = 64, poison: int = -1) -> None:
-        self.size, self.poison = size, poison
+    def __init__(self, size: int = 64, poison: int = -1, dropout: float = 0.1) -> None:
+        self.size, self.poison, self.dropout = size, poison, dropout
 
     def dataset(self, split: str) -> list[Batch]:
         generator = torch.Generator().manual_seed(int(split == "test"))
@@ -41,7 +41,7 @@ class Toy(Modality):
         return [{"x": point} for point in points]
 
     def autoencoder(self) -> Autoencoder:
-        return ToyAutoencoder()
+        return ToyAutoencoder(dropout=self.dropout)
 
     def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
         return {"radius error": float((generated["x"].norm(dim=1) - 1).abs().mean())}
