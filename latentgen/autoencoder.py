@@ -144,5 +144,5 @@ def _over_processes(sums: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return sums
     flat = torch.cat([value.reshape(-1) for value in sums])
     torch.distributed.all_reduce(flat)
-    parts = flat.split([value.numel() for value in sums])
+    parts = torch.split(flat, [value.numel() for value in sums])
     return tuple(part.reshape(value.shape) for part, value in zip(parts, sums, strict=True))

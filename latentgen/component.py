@@ -75,7 +75,9 @@ def describe(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): describe(item) for key, item in value.items()}
+        described = {str(key): describe(item) for key, item in value.items()}
+        lost = any(described[str(key)] is None and item is not None for key, item in value.items())
+        return None if lost else described
     if isinstance(value, Sequence) and all(_plain(item) for item in value):
         return [describe(item) for item in value]
     return None

@@ -11,6 +11,7 @@ from torchdiffeq import odeint
 from .denoiser import Denoiser
 from .distributions import LOG_2PI
 from .noise import NoiseStream, normal_like
+from .process import Process
 from .tensors import event_sum, item_mask, over
 
 Field = Callable[[Tensor, Tensor], Tensor]
@@ -18,16 +19,18 @@ Field = Callable[[Tensor, Tensor], Tensor]
 
 def flow_field(denoiser: Denoiser, mask: Tensor | None = None, condition: Tensor | None = None) -> Field:
     """dz/dt of the probability flow (Song et al. 2021, Eq. 13) as a function of a scalar t and z [B, *E]."""
-    process = denoiser.process
 
     def field(t: Tensor, z: Tensor) -> Tensor:
         time = t.to(z.dtype).expand(len(z))
-        eps: Tensor = denoiser(z, time, mask, condition).eps
-        drift = over(process.drift(time), z) * z
-        velocity = drift + over(process.diffusion2(time) / (2 * process.sigma(time)), z) * eps
-        return velocity if mask is None else velocity * item_mask(mask, velocity)
+        return flow_velocity(denoiser.process, z, time, denoiser(z, time, mask, condition).eps, mask)
 
     return field
+
+
+def flow_velocity(process: Process, z: Tensor, t: Tensor, eps: Tensor, mask: Tensor | None = None) -> Tensor:
+    """dz/dt = f z + g^2 / (2 sigma) eps_hat for z and eps_hat [B, *E] and t [B]; zero at masked items."""
+    velocity = over(process.drift(t), z) * z + over(process.diffusion2(t) / (2 * process.sigma(t)), z) * eps
+    return velocity if mask is None else velocity * item_mask(mask, velocity)
 
 
 def integrate(field: Callable[[Tensor, Tensor], Tensor], z: Tensor, times: Tensor, tolerance: float) -> Tensor:

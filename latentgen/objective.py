@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .autoencoder import Autoencoder
 from .component import Component
 from .distributions import DiagonalGaussian
+from .latents import LatentSpec
 from .prior import NormalPrior, ScorePrior
 from .tensors import Batch, event_size, item_mask, over, scale_gradient
 from .times import LogSNRTimes, TimeSampler, UniformTimes
@@ -61,14 +62,13 @@ class Objective(Component, nn.Module, ABC):
         """The modules whose parameters this objective updates, by the name of their learning rate."""
 
 
-def latent_statistics(q: DiagonalGaussian) -> Losses:
+def latent_statistics(q: DiagonalGaussian, channel_axis: int = -1) -> Losses:
     """Signs of collapse: mean log variance of q, active units, and the aggregate's standard deviation.
 
     A unit (channel) is active when the variance of its mean exceeds 0.01 squared latent units (Burda et al. 2016).
     """
     mean, std = q.mean.detach(), q.std.detach()
-    channels = -1 if mean.dim() < 4 else 1
-    mean, std = mean.movedim(channels, -1).flatten(0, -2), std.movedim(channels, -1).flatten(0, -2)
+    mean, std = mean.movedim(channel_axis, -1).flatten(0, -2), std.movedim(channel_axis, -1).flatten(0, -2)
     if q.mask is None:
         weight = torch.ones_like(mean[:, :1])
     else:
@@ -109,7 +109,7 @@ class ELBO(Objective):
         loss = reconstruction + _value(self.kl_weight, self.progress) * kl
         entropy = q.entropy().detach()
         figures = {"reconstruction": reconstruction, "kl": kl, "entropy": entropy, "cross_entropy": kl + entropy}
-        return _losses(loss, self.prior.latents.dims, {**figures, "nelbo": reconstruction + kl}, q)
+        return _losses(loss, self.prior.latents, {**figures, "nelbo": reconstruction + kl}, q)
 
 
 class JointELBO(Objective):
@@ -169,7 +169,7 @@ class JointELBO(Objective):
             "nelbo": reconstruction + cross_entropy - entropy,
             "prior_error": prior_loss / size,
         }
-        return _losses(loss, self.prior.latents.dims, figures, q)
+        return _losses(loss, self.prior.latents, figures, q)
 
     def _noised(self, z: Tensor, times: TimeSampler) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """t [B], density r(t) [B], eps and z_t [B, *E]."""
@@ -192,8 +192,8 @@ class JointELBO(Objective):
     def _disjoint(
         self, z: Tensor, mask: Tensor | None, condition: Tensor | None, beta: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The same with a time and noise of its own for each side, in one pass over twice the batch."""
-        process, n = self.prior.process, len(z)
+        """The same with a time and noise of its own for each side."""
+        process = self.prior.process
         assert self.prior_times is not None
         t_q, density_q, eps_q, z_q = self._noised(z, self.times)
         t_p, density_p, eps_p, z_p = self._noised(z.detach(), self.prior_times)
@@ -202,7 +202,6 @@ class JointELBO(Objective):
             hat_q = self.prior.denoiser(z_q, t_q, mask, condition).eps
         error_q = _error(hat_q, eps_q, mask)
         error_p = _error(self.prior.predict(z_p, t_p, mask, condition), eps_p, mask)
-        assert len(error_p) == n
         integral = w_q / density_q * error_q
         return w_p / density_p * error_p + beta * integral, integral.detach()
 
@@ -212,11 +211,10 @@ class ScoreMatching(Objective):
 
     Args:
         autoencoder: frozen; put it into a ``StandardizedAutoencoder`` first. An untrained network's loss is then
-            about 1 with the default weighting.
+            about 1 with the recipes' weighting.
         prior: a score prior.
         weighting: w_p.
         times: proposal of t.
-        condition_dropout: share of conditions left out, for classifier-free guidance.
     """
 
     def __init__(
@@ -248,7 +246,7 @@ class ScoreMatching(Objective):
         cross_entropy = self.prior.bound(z, t, density, q.mask, error.detach())
         size = event_size(z, q.mask)
         figures = {"cross_entropy": cross_entropy, "entropy": entropy, "prior_error": loss / size}
-        return _losses(loss, self.prior.latents.dims, figures, q)
+        return _losses(loss, self.prior.latents, figures, q)
 
 
 class _frozen:
@@ -277,6 +275,7 @@ def _value(weight: float | Schedule, progress: Tensor) -> Tensor:
     return weight(progress) if isinstance(weight, Schedule) else torch.full_like(progress, weight)
 
 
-def _losses(loss: Tensor, dims: int, figures: Losses, q: DiagonalGaussian) -> Losses:
+def _losses(loss: Tensor, latents: LatentSpec, figures: Losses, q: DiagonalGaussian) -> Losses:
     logs = {name: value.detach().mean() for name, value in figures.items()}
-    return {"loss": loss.mean() / dims, **logs, **latent_statistics(q)}
+    axis = 1 if latents.layout == "grid" else -1
+    return {"loss": loss.mean() / latents.dims, **logs, **latent_statistics(q, axis)}

@@ -102,11 +102,12 @@ class ScorePrior(Prior):
     Args:
         latents: what the latent looks like.
         denoiser: predicts the noise; holds the process and the network.
+        condition_dropout: share of conditions left out in training, so that guidance has an unconditional side.
     """
 
-    def __init__(self, latents: LatentSpec, denoiser: Denoiser) -> None:
+    def __init__(self, latents: LatentSpec, denoiser: Denoiser, condition_dropout: float = 0.1) -> None:
         super().__init__()
-        self.latents, self.denoiser = latents, denoiser
+        self.latents, self.denoiser, self.condition_dropout = latents, denoiser, condition_dropout
 
     @property
     def process(self) -> Process:
@@ -136,7 +137,9 @@ class ScorePrior(Prior):
             z_0, shape [n, *E], latent units.
         """
         z_1 = self._start(n, mask, noise) * self.process.terminal_std
-        denoiser = self.denoiser if guidance == 1.0 else GuidedDenoiser(self.denoiser, guidance)
+        denoiser = self.denoiser
+        if guidance != 1.0:
+            denoiser = GuidedDenoiser(denoiser, guidance).train(denoiser.training)
         return make_sampler(sampler)(denoiser, z_1, mask=mask, condition=condition, noise=noise)
 
     def bound(self, z: Tensor, t: Tensor, density: Tensor, mask: Tensor | None, error: Tensor) -> Tensor:
@@ -174,6 +177,9 @@ class ScorePrior(Prior):
         The first prediction takes no gradient and is given back to the network as an input.
         """
         previous = None
+        if self.training and condition is not None and self.condition_dropout > 0:
+            dropped = torch.rand(len(condition), 1, device=condition.device) < self.condition_dropout
+            condition = condition.masked_fill(dropped, float("nan"))
         if self.training and self.denoiser.self_condition and bool(torch.rand(()) < 0.5):
             with torch.no_grad():
                 previous = self.denoiser(z_t, t, mask, condition).mean

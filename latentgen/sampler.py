@@ -10,14 +10,14 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
 from .component import Component
 from .denoiser import Denoiser, Prediction
-from .flow import flow_field, integrate
+from .flow import flow_velocity, integrate
 from .noise import NoiseStream, normal_like
 from .process import Process
 from .tensors import event_size, event_sum, item_mask, over
@@ -25,8 +25,13 @@ from .tensors import event_size, event_sum, item_mask, over
 Spacing = Literal["log_snr", "normal", "karras", "time"]
 NORMAL_SPACING = (2.0, 1.7, -5.0)
 """Mean and standard deviation of the log-SNR, and the log-SNR at which sampling starts, of the spacing "normal"."""
-Predict = Callable[[Tensor, Tensor], Prediction]
-"""(z [B, *E], scalar t) -> prediction: one function call."""
+class Predict(Protocol):
+    """One function call of the denoiser."""
+
+    def __call__(self, z: Tensor, t: Tensor, remember: bool = True) -> Prediction:
+        """Predict at z [B, *E] and a scalar time t [1]; ``remember`` feeds self-conditioning of the next call."""
+
+
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(z_t [B, *E], t [B], s [B]) -> z_s [B, *E]."""
 Observer = Callable[[Tensor, Prediction], None]
@@ -64,9 +69,9 @@ def time_grid(
     elif spacing == "normal":
         mean, std, earliest = NORMAL_SPACING
         shift = 2 * math.log(process.latent_std)
-        normal = torch.distributions.Normal(torch.tensor(mean - shift).double(), torch.tensor(std).double())
-        a, b = normal.cdf(high.clamp_min(earliest - shift)), normal.cdf(low)
-        times = process.time_of_log_snr(normal.icdf(a + (b - a) * unit))
+        standard = [(value - (mean - shift)) / std for value in (high.clamp_min(earliest - shift), low)]
+        a, b = (torch.special.ndtr(value) for value in standard)
+        times = process.time_of_log_snr(mean - shift + std * torch.special.ndtri(a + (b - a) * unit))
     else:
         times = process.time_of_log_snr(high + (low - high) * unit)
     times = times.clamp(float(last), start)
@@ -110,9 +115,9 @@ class Sampler(Component, ABC):
         before = denoiser.calls
         last: list[Tensor | None] = [None]
 
-        def predict(z: Tensor, t: Tensor) -> Prediction:
-            prediction: Prediction = denoiser(z, t.expand(len(z)), mask, condition, last[0])
-            last[0] = prediction.mean if denoiser.self_condition else None
+        def predict(z: Tensor, t: Tensor, remember: bool = True) -> Prediction:
+            prediction: Prediction = denoiser(z, t.expand(len(z)), mask, condition, last[0] if remember else None)
+            last[0] = prediction.mean if remember and denoiser.self_condition else None
             if observe is not None:
                 observe(t, prediction)
             return prediction
@@ -267,8 +272,7 @@ class EulerMaruyama(GridSampler):
 class PredictorCorrector(GridSampler):
     r"""Langevin corrections at each time, then an ancestral step (Song et al. 2021, Algorithms 1 and 4-5).
 
-    The step size of a correction is 2 (snr ||eps|| / ||score||)^2 alpha^2, norms per sample over its real
-    dimensions.
+    The step size of a correction is 2 (snr ||eps|| / ||score||)^2, norms per sample over its real dimensions.
 
     Args:
         steps: number of times; each costs 1 + corrections calls (the last time 1).
@@ -298,7 +302,7 @@ class PredictorCorrector(GridSampler):
             score = predict(z, t[:1]).score
             # the norm of the noise is its expectation, sqrt(D)
             norm2 = event_sum(score**2, mask).clamp_min(1e-12)
-            size = 2 * self.snr**2 * process.alpha(t) ** 2 * event_size(z, mask) / norm2
+            size = 2 * self.snr**2 * event_size(z, mask) / norm2
             return z + over(size, z) * score + over((2 * size).sqrt(), z) * normal_like(z, noise)
 
         def step(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
@@ -391,7 +395,13 @@ class ProbabilityFlow(Sampler):
         """Integrate from ``start`` to t_min."""
         last, _ = denoiser.process.ends(z)
         times = torch.cat([torch.full_like(last, start), last])
-        return predict(integrate(flow_field(denoiser, mask, condition), z, times, self.tolerance)[-1], last).mean
+
+        def field(t: Tensor, z: Tensor) -> Tensor:
+            time = t.to(z.dtype).reshape(1)
+            # an adaptive step may be rejected, so nothing is remembered from one evaluation to the next
+            return flow_velocity(denoiser.process, z, time.expand(len(z)), predict(z, time, remember=False).eps, mask)
+
+        return predict(integrate(field, z, times, self.tolerance)[-1], last).mean
 
 
 SAMPLERS: dict[str, type[Sampler]] = {

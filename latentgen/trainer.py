@@ -308,11 +308,20 @@ class Trainer:
             )
         if late and row.get("latent_std", 1.0) < 0.05:
             warnings.warn(
-                "the latents have shrunk to a standard deviation below 0.05; raise kl_weight, or lower autoencoder_lr.",
+                "the latents have shrunk to a standard deviation below 0.05; raise kl_weight, or lower the encoder's "
+                "rates (autoencoder_lr, and matrix_lr under Muon).",
                 stacklevel=2,
             )
 
+    def _agree_on_signal(self) -> None:
+        """A signal that reached one process stops all of them after the same step."""
+        if self.accelerator.num_processes > 1:
+            flag = torch.tensor(float(self._signal != 0), device=self.accelerator.device)
+            if self.accelerator.reduce(flag, reduction="sum").item() > 0:
+                self._signal = self._signal or signal.SIGTERM
+
     def _save_if_due(self) -> None:
+        self._agree_on_signal()
         due = self.options.checkpoint_every and self.step % self.options.checkpoint_every == 0
         if due or self._signal or self.step == self.options.steps:
             self.save()

@@ -63,8 +63,9 @@ class LogNormalWeighting(Weighting):
     r"""Weights such that importance-sampled times have a normal log-SNR, mixed with the likelihood's proposal.
 
     The density of lambda is (1 - floor) N(mean, std^2) + floor sigmoid(lambda + ln s^2) / Z: the first part puts the
-    effort where samples are decided, the second keeps w_ll / r below Z / floor, as an encoder trained at the same times
-    needs. The noise levels of Karras et al. 2022 (ln sigma ~ N(-1.2, 1.2^2)) are mean 2.4 and std 2.4.
+    effort where samples are decided, the second keeps w_ll / r times the ideal error below Z / floor, as an encoder
+    trained at the same times needs. The noise levels of Karras et al. 2022 (ln sigma ~ N(-1.2, 1.2^2)) are mean 2.4 and
+    std 2.4.
 
     Args:
         mean: mean of the log-SNR lambda.

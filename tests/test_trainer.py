@@ -104,7 +104,7 @@ def launch(script: Path, arguments: list[object], processes: int) -> subprocess.
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
     command = [sys.executable]
     if processes > 1:
-        command += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", "0"]
+        command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     command += [str(script), *(str(argument) for argument in arguments)]
     return subprocess.run(command, env=environment, capture_output=True, timeout=300)
 

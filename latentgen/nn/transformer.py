@@ -74,7 +74,7 @@ def zero_linear(size_in: int, size_out: int) -> nn.Linear:
     layer = nn.Linear(size_in, size_out)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-    layer.weight.is_gate = True  # type: ignore[union-attr]
+    layer.weight.is_gate = True  # type: ignore[attr-defined]
     return layer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,8 @@ class Graphs(Modality):
 
     Args:
         data: the name of a generator ("communities", "planar", "trees", "sbm", "grids": fresh graphs, no file), a
-            path (see ``modalities.graphs.readers.read_collection``), or a list of networkx or PyG graphs.
+            path (see ``modalities.graphs.readers.read_collection``), a list of networkx or PyG graphs, or a mapping
+            from "train", "valid" and "test" to such lists.
         protocol: which figures :meth:`evaluate` gives: "gdss" or "spectre" kernels, or "molecules".
         valid: the rule by which a graph counts as valid: connected, planar, tree, sbm_lite or community.
         atoms: for molecules, the elements by node type; found in the data when left out.
@@ -50,7 +52,7 @@ class Graphs(Modality):
 
     def __init__(
         self,
-        data: str | Path | Sequence[Any] | None = "communities",
+        data: str | Path | Sequence[Any] | Mapping[str, Any] | None = "communities",
         protocol: Protocol = "spectre",
         valid: str = "connected",
         atoms: Sequence[str] | None = None,
@@ -84,8 +86,7 @@ class Graphs(Modality):
             return GraphCollection(parts, node_types=1, edge_types=2, notes=[])
         found = read_collection(self.data, max_nodes=self.limit_nodes, atoms=self.atoms)
         if self.limit is not None:
-            parts = {name: graphs[: self.limit] for name, graphs in found.graphs.items()}
-            found = GraphCollection(parts, found.node_types, found.edge_types, found.notes, found.node_labels)
+            found = dataclasses.replace(found, graphs={**found.graphs, "train": found.graphs["train"][: self.limit]})
         return found
 
     @cached_property
@@ -180,7 +181,8 @@ class Graphs(Modality):
     def better(self) -> dict[str, str]:
         """MMD: lower; shares: higher."""
         lower = ("degree", "clustering", "orbit", "spectral", "average")
-        return {**dict.fromkeys(lower, "lower"), **dict.fromkeys(("valid", "unique", "novel", "vun"), "higher")}
+        higher = ("valid", "unique", "novel", "connected", "vun")
+        return {**dict.fromkeys(lower, "lower"), **dict.fromkeys(higher, "higher")}
 
     def render(self, batch: Batch, path: Path) -> None:
         """Draw the first 16 graphs."""

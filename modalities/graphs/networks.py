@@ -1,4 +1,4 @@
-"""Permutation-equivariant encoder and pairwise decoder of graphs, with one latent vector a node."""
+"""Encoder and pairwise decoder of graphs with one latent vector a node, permutation-equivariant in law."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def walk_features(adjacency: Tensor, steps: int = WALK_LENGTH) -> Tensor:
 def spectral_features(adjacency: Tensor, mask: Tensor, size: int) -> Tensor:
     """Eigenvectors of D^-1/2 A D^-1/2 with the largest absolute eigenvalues, and these eigenvalues.
 
-    Signs are random, as no choice of them is natural. Shape [B, N, 2 size]; missing ones are zero.
+    An eigenvector u has the sign that makes sum u_i^3 positive, which does not depend on the order of nodes; where that
+    sum vanishes, the sign is random. Shape [B, N, 2 size]; missing ones are zero.
 
     Args:
         adjacency: 0 or 1, shape [B, N, N].
@@ -49,7 +50,9 @@ def spectral_features(adjacency: Tensor, mask: Tensor, size: int) -> Tensor:
     order = values.abs().argsort(dim=1, descending=True)[:, :size]
     values = values.gather(1, order)
     vectors = vectors.gather(2, order.unsqueeze(1).expand(-1, vectors.shape[1], -1))
-    signs = torch.where((vectors**3).sum(1, keepdim=True) < 0, -1.0, 1.0)
+    skew = (vectors**3).sum(1, keepdim=True)
+    skew = torch.where(skew.abs() < 1e-4, torch.rand_like(skew) - 0.5, skew)
+    signs = torch.where(skew < 0, -1.0, 1.0)
     vectors = vectors * signs * mask.sum(1).sqrt()[:, None, None] * mask.unsqueeze(-1)
     missing = (0, size - values.shape[1])
     pieces = (vectors, values.unsqueeze(1).expand_as(vectors))
@@ -155,7 +158,7 @@ class GraphAutoencoder(Autoencoder):
         """q(z | G), mean and std [B, N, d].
 
         Args:
-            batch: ``nodes`` [B, N], ``edges`` [B, N, N], ``mask`` [B, N] and optionally ``noise`` [B, N, 8], the
+            batch: ``nodes`` [B, N], ``edges`` [B, N, N], ``mask`` [B, N] and optionally ``noise`` [B, N, 4], the
                 random features, drawn when absent.
         """
         nodes, edges, mask = batch["nodes"], batch["edges"], batch["mask"]
@@ -178,7 +181,7 @@ class GraphAutoencoder(Autoencoder):
         for layer in self.encoder:
             h = layer(h, adjacencies, pairs, attend)
         mean, raw = self.to_latent(h).chunk(2, dim=-1)
-        # soft limits: means within +-5, ln std within (ln min_std, 0]-ish around 0.
+        # soft limits keep a bad batch from throwing latents far away: means in (-5, 5), std in (min_std, 1)
         std = self.min_std + (1 - self.min_std) * torch.sigmoid(raw)
         keep = mask.unsqueeze(-1)
         return DiagonalGaussian(5 * torch.tanh(mean / 5) * keep, torch.where(keep, std, 1.0), mask)
