@@ -85,11 +85,11 @@ PROBLEMS = {
         sets=30,
     ),
     "planar64": Problem(
-        "planar64", _file("graphs/planar.jsonl", valid="planar", latent=12), 1500, 40, batch_size=16, seeds=1
+        "planar64", _file("graphs/planar.jsonl", valid="planar", latent=12), 600, 40, batch_size=16, seeds=1
     ),
-    "sbm": Problem("sbm", _file("graphs/sbm.jsonl", valid="sbm_lite", latent=12), 300, 40, batch_size=8, seeds=1),
+    "sbm": Problem("sbm", _file("graphs/sbm.jsonl", valid="sbm_lite", latent=12), 150, 40, batch_size=4, seeds=1),
     "qm9": Problem(
-        "qm9", _file("molecules/qm9.csv", protocol="molecules"), 6000, 2000, seeds=1, family="molecules"
+        "qm9", _file("molecules/qm9.csv", protocol="molecules"), 2500, 2000, seeds=1, family="molecules"
     ),
 }
 
