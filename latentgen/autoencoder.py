@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .component import Component
-from .distributions import DiagonalGaussian, Likelihood
+from .distributions import DiagonalGaussian, Likelihood, NormalLikelihood
 from .tensors import Batch, item_mask
 
 
@@ -51,9 +51,7 @@ class IdentityAutoencoder(Autoencoder):
 
     def decode(self, z: Tensor, mask: Tensor | None = None) -> Likelihood:
         """N(z, std^2)."""
-        from .distributions import NormalLikelihood
-
-        return NormalLikelihood(z, self.std, self.key)
+        return NormalLikelihood(z, self.std, self.key, mask)
 
 
 class StandardizedAutoencoder(Autoencoder):

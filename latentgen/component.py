@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ def _recording(init: Any) -> Any:
             bound.apply_defaults()
             arguments = dict(bound.arguments)
             arguments.pop(next(iter(signature.parameters)))
+            for name, parameter in signature.parameters.items():
+                if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                    arguments.update(arguments.pop(name, {}))
             object.__setattr__(self, "_init_args", arguments)
         init(self, *args, **kwargs)
 
@@ -78,10 +81,8 @@ def describe(value: Any) -> Any:
         described = {str(key): describe(item) for key, item in value.items()}
         lost = any(described[str(key)] is None and item is not None for key, item in value.items())
         return None if lost else described
-    if isinstance(value, Sequence) and all(_plain(item) for item in value):
-        return [describe(item) for item in value]
+    if isinstance(value, list | tuple):
+        items = [describe(item) for item in value]
+        lost = any(item is None and given is not None for item, given in zip(items, value, strict=True))
+        return None if lost else items
     return None
-
-
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str | Path | Component | LatentSpec)

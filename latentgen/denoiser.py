@@ -89,7 +89,8 @@ class Denoiser(Component, nn.Module, ABC):
         """
         if not self.training:
             self.calls += 1
-        extra = (previous,) if previous is not None and self.self_condition else ()
+        # without an earlier prediction zeros stand for it, so that every parameter always takes part
+        extra = (torch.zeros_like(z_t) if previous is None else previous,) if self.self_condition else ()
         eps = self.noise(z_t, t, mask, condition, *extra)
         return Prediction(z_t, eps, self.process.alpha(t), self.process.sigma(t))
 
@@ -176,6 +177,7 @@ class GuidedDenoiser(Denoiser):
     def __init__(self, denoiser: Denoiser, guidance: float) -> None:
         super().__init__(denoiser.network, denoiser.process)
         self.inner, self.guidance = denoiser, guidance
+        self.train(denoiser.training)
 
     def noise(
         self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None

@@ -67,24 +67,28 @@ class NormalLikelihood:
         mean: shape [B, *X], data units.
         std: one number for all data, or a tensor that broadcasts to ``mean`` (learned scale); data units.
         key: name of the data tensor in the batch.
+        mask: True where an item is real, shape [B, N], or None. Masked items count nothing.
     """
 
-    def __init__(self, mean: Tensor, std: Tensor | float, key: str = "x") -> None:
-        self.mean, self.key = mean, key
+    def __init__(self, mean: Tensor, std: Tensor | float, key: str = "x", mask: Tensor | None = None) -> None:
+        self.mean, self.key, self.mask = mean, key, mask
         self.std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
 
     def log_prob(self, batch: Batch) -> Tensor:
         """Sum of ln N(x; mean, std^2) over the data's axes, nats, shape [B]."""
         squared = ((batch[self.key] - self.mean) / self.std) ** 2
-        return event_sum(-0.5 * (squared + LOG_2PI) - self.std.log())
+        return event_sum(-0.5 * (squared + LOG_2PI) - self.std.log(), self.mask)
 
     def sample(self) -> Batch:
         """Mean plus noise."""
-        return {self.key: self.mean + self.std * torch.randn_like(self.mean)}
+        return self._batch(self.mean + self.std * torch.randn_like(self.mean))
 
     def mode(self) -> Batch:
         """The mean."""
-        return {self.key: self.mean}
+        return self._batch(self.mean)
+
+    def _batch(self, x: Tensor) -> Batch:
+        return {self.key: x} if self.mask is None else {self.key: x, "mask": self.mask}
 
 
 class BernoulliLikelihood:

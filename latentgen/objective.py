@@ -236,6 +236,7 @@ class ScoreMatching(Objective):
     def forward(self, batch: Batch) -> Losses:
         """Loss per latent dimension."""
         process = self.prior.process
+        self.autoencoder.eval()  # a trainer puts everything into training mode; frozen means dropout and statistics too
         with torch.no_grad():
             q = self.autoencoder.encode(batch)
             z = q.rsample()

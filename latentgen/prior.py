@@ -102,10 +102,11 @@ class ScorePrior(Prior):
     Args:
         latents: what the latent looks like.
         denoiser: predicts the noise; holds the process and the network.
-        condition_dropout: share of conditions left out in training, so that guidance has an unconditional side.
+        condition_dropout: share of conditions replaced by NaN ("no condition") in training, which guidance needs; 0.1
+            is usual.
     """
 
-    def __init__(self, latents: LatentSpec, denoiser: Denoiser, condition_dropout: float = 0.1) -> None:
+    def __init__(self, latents: LatentSpec, denoiser: Denoiser, condition_dropout: float = 0.0) -> None:
         super().__init__()
         self.latents, self.denoiser, self.condition_dropout = latents, denoiser, condition_dropout
 
@@ -139,7 +140,7 @@ class ScorePrior(Prior):
         z_1 = self._start(n, mask, noise) * self.process.terminal_std
         denoiser = self.denoiser
         if guidance != 1.0:
-            denoiser = GuidedDenoiser(denoiser, guidance).train(denoiser.training)
+            denoiser = GuidedDenoiser(denoiser, guidance)
         return make_sampler(sampler)(denoiser, z_1, mask=mask, condition=condition, noise=noise)
 
     def bound(self, z: Tensor, t: Tensor, density: Tensor, mask: Tensor | None, error: Tensor) -> Tensor:

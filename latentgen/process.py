@@ -103,6 +103,12 @@ def _check(**values: float) -> None:
             raise ValueError(f"{name} is {value}; it must be a positive finite number.")
 
 
+def _check_below_one(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} is {value}; it must lie in [0, 1).")
+
+
 class VPSDE(Process):
     r"""Variance-preserving process with beta(t) = beta_min + (beta_max - beta_min) t (Song et al. 2021, Eq. 32).
 
@@ -122,6 +128,7 @@ class VPSDE(Process):
         self, beta_min: float = 0.1, beta_max: float = 20.0, sigma2_0: float = 0.0, t_min: float = 1e-2
     ) -> None:
         _check(beta_min=beta_min, beta_max=beta_max, t_min=t_min)
+        _check_below_one(sigma2_0=sigma2_0, t_min=t_min)
         self.beta_min, self.beta_max, self.sigma2_0, self.t_min = beta_min, beta_max, sigma2_0, t_min
 
     def _integral(self, t: Tensor) -> Tensor:
@@ -169,6 +176,7 @@ class SubVPSDE(Process):
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-2) -> None:
         _check(beta_min=beta_min, beta_max=beta_max, t_min=t_min)
+        _check_below_one(t_min=t_min)
         self.beta_min, self.beta_max, self.t_min = beta_min, beta_max, t_min
 
     def _integral(self, t: Tensor) -> Tensor:
@@ -225,6 +233,7 @@ class GeometricVPSDE(Process):
             raise ValueError(f"sigma2_max is {sigma2_max}; it must lie between sigma2_min={sigma2_min} and 1.")
         self.sigma2_min, self.sigma2_max, self.t_min = sigma2_min, sigma2_max, t_min
         self.sigma2_0 = sigma2_min if sigma2_0 is None else sigma2_0
+        _check_below_one(sigma2_0=self.sigma2_0, t_min=t_min)
         if t_min == 0 and self.sigma2_0 == 0:
             raise ValueError("t_min is 0 while sigma2_0 is 0; give one of them a positive value.")
 
@@ -234,7 +243,8 @@ class GeometricVPSDE(Process):
 
     def sigma2(self, t: Tensor) -> Tensor:
         """sigma2_min R^t - sigma2_min + sigma2_0."""
-        return _geometric(t, self.sigma2_min, self.sigma2_max) - self.sigma2_min + self.sigma2_0
+        # expm1 keeps the digits of R^t - 1 at small t
+        return self.sigma2_min * torch.expm1(t * math.log(self.sigma2_max / self.sigma2_min)) + self.sigma2_0
 
     def drift(self, t: Tensor) -> Tensor:
         """-beta(t) / 2."""
@@ -266,6 +276,7 @@ class VESDE(Process):
         self, sigma2_min: float = 1e-4, sigma2_max: float = 2500.0, latent_std: float = 1.0, t_min: float = 1e-3
     ) -> None:
         _check(sigma2_min=sigma2_min, sigma2_max=sigma2_max, latent_std=latent_std)
+        _check_below_one(t_min=t_min)
         if sigma2_max <= sigma2_min:
             raise ValueError(f"sigma2_max is {sigma2_max}; it must be larger than sigma2_min={sigma2_min}.")
         self.sigma2_min, self.sigma2_max, self.t_min = sigma2_min, sigma2_max, t_min

@@ -22,6 +22,8 @@ from .times import ImportanceTimes, TimeSampler
 from .weighting import LogNormalWeighting, Weighting
 
 Parameterisation = Literal["velocity", "mixed", "noise"]
+CONDITION_DROPOUT = 0.1
+"""Share of conditions left out in training, for classifier-free guidance (Ho and Salimans 2021)."""
 
 
 @dataclass
@@ -153,7 +155,7 @@ class LSGM(Recipe):
             self.expansion,
             self.self_condition,
         )
-        prior = ScorePrior(modality.latents, denoiser)
+        prior = ScorePrior(modality.latents, denoiser, CONDITION_DROPOUT if modality.condition_dim else 0.0)
         objective = JointELBO(
             autoencoder, prior, self.weighting, self.times, self.kl_weight, prior_times=self.prior_times
         )
@@ -215,6 +217,6 @@ class LatentDiffusion(Recipe):
             self.expansion,
             self.self_condition,
         )
-        prior = ScorePrior(latents, denoiser)
+        prior = ScorePrior(latents, denoiser, CONDITION_DROPOUT if modality.condition_dim else 0.0)
         objective = ScoreMatching(frozen, prior, self.weighting, self.times)
         return Prepared(LatentGenerativeModel(modality, frozen, prior), [objective])

@@ -20,11 +20,27 @@ from .denoiser import Denoiser, Prediction
 from .flow import flow_velocity, integrate
 from .noise import NoiseStream, normal_like
 from .process import Process
-from .tensors import event_size, event_sum, item_mask, over
+from .tensors import bisect, item_mask, over
 
 Spacing = Literal["log_snr", "normal", "karras", "time"]
-NORMAL_SPACING = (2.0, 1.7, -5.0)
-"""Mean and standard deviation of the log-SNR, and the log-SNR at which sampling starts, of the spacing "normal"."""
+NORMAL_SPACING = (2.0, 1.7, 0.25, -5.0)
+"""Of the spacing "normal": mean and standard deviation of the log-SNR, share of evenly spread times, first log-SNR."""
+def _normal_quantiles(unit: Tensor, first: Tensor, last: Tensor, shift: float) -> Tensor:
+    """Log-SNRs from max(first, -5) to last at the quantiles of the spacing "normal", shape of ``unit``."""
+    mean, std, even, earliest = NORMAL_SPACING
+    a, b = float(first.clamp_min(earliest - shift)), float(last)
+
+    def level(log_snr: Tensor) -> Tensor:
+        return torch.special.ndtr((log_snr + shift - mean) / std)
+
+    low, high = (level(torch.tensor(edge).double()) for edge in (a, b))
+
+    def share(log_snr: Tensor) -> Tensor:
+        return (1 - even) * (level(log_snr) - low) / (high - low) + even * (log_snr - a) / (b - a)
+
+    return bisect(share, unit, a, b)
+
+
 class Predict(Protocol):
     """One function call of the denoiser."""
 
@@ -44,9 +60,9 @@ def time_grid(
     """Falling times from ``start`` to ``end``, shape [steps].
 
     Spacings: "log_snr" uniform in the log-SNR lambda; "karras" uniform in (sigma / alpha)^(1/7) (Karras et al. 2022,
-    Eq. 5); "time" uniform in t; "normal" at the quantiles of N(2, 1.7^2) in lambda + ln s^2, which spends the calls
-    where standardised latents take their shape and starts at lambda = -5, where they are noise to within 0.7 % of
-    their variance.
+    Eq. 5); "time" uniform in t; "normal" at the quantiles of three parts N(2, 1.7^2) and one part uniform in
+    lambda + ln s^2, which spends the calls where standardised latents take their shape and starts at lambda = -5, where
+    they are noise to within 0.7 % of their variance.
 
     Args:
         process: the forward process.
@@ -60,6 +76,8 @@ def time_grid(
         raise ValueError(f"steps is {steps}; a sampler needs at least 1.")
     unit = torch.linspace(0, 1, steps, dtype=torch.float64)
     first, last = torch.tensor([start]).double(), torch.tensor([process.t_min if end is None else end]).double()
+    if last >= first:
+        raise ValueError(f"end is {float(last):g} and start is {start:g}; sampling runs from the start to the end.")
     high, low = process.log_snr(first), process.log_snr(last)
     if spacing == "time":
         times = first + (last - first) * unit
@@ -67,11 +85,7 @@ def time_grid(
         a, b = (torch.exp(-value / 14) for value in (high, low))
         times = process.time_of_log_snr(-14 * torch.log(a + (b - a) * unit))
     elif spacing == "normal":
-        mean, std, earliest = NORMAL_SPACING
-        shift = 2 * math.log(process.latent_std)
-        standard = [(value - (mean - shift)) / std for value in (high.clamp_min(earliest - shift), low)]
-        a, b = (torch.special.ndtr(value) for value in standard)
-        times = process.time_of_log_snr(mean - shift + std * torch.special.ndtri(a + (b - a) * unit))
+        times = process.time_of_log_snr(_normal_quantiles(unit, high, low, 2 * math.log(process.latent_std)))
     else:
         times = process.time_of_log_snr(high + (low - high) * unit)
     times = times.clamp(float(last), start)
@@ -170,8 +184,7 @@ class GridSampler(Sampler):
         """Step along the grid, then return the mean."""
         process = denoiser.process
         times = time_grid(process, self.steps, self.spacing, start, z, self.end)
-        if start == 1.0:
-            z = z * (_spread(process, times[:1]) / _spread(process, torch.ones_like(times[:1])))
+        z = z * (_spread(process, times[:1]) / _spread(process, torch.full_like(times[:1], start)))
         stepper = self.stepper(process, predict, mask, noise)
         for t, s in itertools.pairwise(times):
             z = stepper(z, t.expand(len(z)), s.expand(len(z)))
@@ -272,7 +285,8 @@ class EulerMaruyama(GridSampler):
 class PredictorCorrector(GridSampler):
     r"""Langevin corrections at each time, then an ancestral step (Song et al. 2021, Algorithms 1 and 4-5).
 
-    The step size of a correction is 2 (snr ||eps|| / ||score||)^2, norms per sample over its real dimensions.
+    The step size of a correction is 2 (snr ||eps|| / ||score||)^2 at the ratio of norms sigma_t of a noised sample: a
+    ratio taken from each sample would bias the chain, and one from the batch would mix samples.
 
     Args:
         steps: number of times; each costs 1 + corrections calls (the last time 1).
@@ -300,9 +314,7 @@ class PredictorCorrector(GridSampler):
 
         def correct(z: Tensor, t: Tensor) -> Tensor:
             score = predict(z, t[:1]).score
-            # the norm of the noise is its expectation, sqrt(D)
-            norm2 = event_sum(score**2, mask).clamp_min(1e-12)
-            size = 2 * self.snr**2 * event_size(z, mask) / norm2
+            size = 2 * self.snr**2 * process.sigma2(t)
             return z + over(size, z) * score + over((2 * size).sqrt(), z) * normal_like(z, noise)
 
         def step(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
@@ -415,12 +427,12 @@ SAMPLERS: dict[str, type[Sampler]] = {
 }
 """Short names of the samplers."""
 
-FEW_CALLS = ("heun", "dpm", "ddim", "ancestral")
-"""Samplers that by their short names use the spacing "normal": exact solvers for few calls."""
+FEW_CALLS: dict[str, Spacing] = {"heun": "karras", "dpm": "normal", "ddim": "normal", "ancestral": "normal"}
+"""Spacings that samplers have by their short names: the better ones at few calls."""
 
 
 def make_sampler(sampler: str | Sampler | None, steps: int | None = None, tolerance: float | None = None) -> Sampler:
-    """A sampler by its short name, with the spacing "normal" where that helps (``FEW_CALLS``).
+    """A sampler by its short name, with the spacing that is good at few calls (``FEW_CALLS``).
 
     Args:
         sampler: a name of :data:`SAMPLERS`, a sampler, or None for "dpm".
@@ -437,7 +449,7 @@ def make_sampler(sampler: str | Sampler | None, steps: int | None = None, tolera
         raise ValueError(f"sampler is {sampler!r}; the known ones are {', '.join(sorted(SAMPLERS))}.")
     options = {key: value for key, value in {"steps": steps, "tolerance": tolerance}.items() if value is not None}
     accepts = {"tolerance"} if name == "ode" else {"steps"}
-    spacing = {"spacing": "normal"} if name in FEW_CALLS else {}
+    spacing = {"spacing": FEW_CALLS[name]} if name in FEW_CALLS else {}
     for key in options.keys() - accepts:
         raise ValueError(f"{key} is {options[key]} for sampler {name!r}, which takes {' and '.join(accepts)} instead.")
     return SAMPLERS[name](**options, **spacing)

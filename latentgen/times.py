@@ -112,12 +112,13 @@ class ImportanceTimes(TimeSampler):
         self.weighting, self.points, self.stratified = weighting, points, stratified
 
     @cached_property
-    def _tables(self) -> dict[int, tuple[Process, Tensor, Tensor, Tensor]]:
-        return {}
+    def _tables(self) -> list[tuple[Process, Tensor, Tensor, Tensor]]:
+        return []
 
     def _table(self, process: Process) -> tuple[Tensor, Tensor, Tensor]:
         """Grid [P+1], distribution function [P+1] and density [P] in float64, made once a process."""
-        if id(process) not in self._tables:
+        found = next((entry for entry in self._tables if entry[0] is process), None)
+        if found is None:
             unit = torch.linspace(0, 1, self.points + 1, dtype=torch.float64)
             # a square grid resolves the steep beginning of the log-SNR
             grid = process.t_min + (1 - process.t_min) * unit**2
@@ -125,8 +126,9 @@ class ImportanceTimes(TimeSampler):
             shift = 2 * math.log(process.latent_std)
             mass = self.weighting(process, middle) * torch.sigmoid(process.log_snr(middle) + shift) * width
             cdf = torch.cat([mass.new_zeros(1), mass.cumsum(0)]) / mass.sum()
-            self._tables[id(process)] = (process, grid, cdf, cdf.diff() / width)
-        return self._tables[id(process)][1:]
+            found = (process, grid, cdf, cdf.diff() / width)
+            self._tables.append(found)
+        return found[1:]
 
     def quantile(self, process: Process, rho: Tensor) -> tuple[Tensor, Tensor]:
         """Linear interpolation of the tabulated distribution function."""

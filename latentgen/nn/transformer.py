@@ -178,7 +178,7 @@ class Transformer(Component, nn.Module):
             tokens = tokens + self.embed_previous(self._tokens(previous))
         if self.positions is not None:
             tokens = tokens + self.positions[: tokens.shape[1]].to(tokens.dtype)
-        context = nn.functional.silu(self._context(log_snr, mask, condition, tokens.dtype))
+        context = nn.functional.silu(self._context(tokens, log_snr, mask, condition))
         attend = attention_mask(mask)
         for block in self.blocks:
             tokens = block(tokens, context, attend)
@@ -186,10 +186,10 @@ class Transformer(Component, nn.Module):
         out = self._untokens(self.out(torch.addcmul(shift, _norm(tokens), 1 + scale)), z)
         return out if mask is None else out * mask.unsqueeze(-1).to(out.dtype)
 
-    def _context(self, log_snr: Tensor, mask: Tensor | None, condition: Tensor | None, dtype: torch.dtype) -> Tensor:
+    def _context(self, tokens: Tensor, log_snr: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
         context: Tensor = self.embed_log_snr(log_snr)
         if self.latents.masked:
-            full = torch.full_like(log_snr, self.latents.shape[0])
+            full = torch.full_like(log_snr, tokens.shape[1])
             context = context + self.embed_count(full if mask is None else mask.sum(dim=1))
         if self.condition_dim:
             context = context + self._embedded_condition(condition, len(log_snr))
@@ -198,7 +198,7 @@ class Transformer(Component, nn.Module):
                 f"condition has shape {tuple(condition.shape)} but the network was built without one; "
                 "build it with condition_dim or leave the condition out."
             )
-        return context.to(dtype)
+        return context.to(tokens.dtype)
 
     def _embedded_condition(self, condition: Tensor | None, batch: int) -> Tensor:
         if condition is None:
