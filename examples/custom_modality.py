@@ -57,9 +57,10 @@ class Gaussians(Modality):
         figure.savefig(path)
 
 
-def main(steps: int = 3000, run: str = "runs/gaussians") -> None:
+def main(steps: int = 2000, run: str = "runs/gaussians") -> None:
     modality = Gaussians()
-    recipe = latentgen.LSGM(VPSDE(t_min=1e-3), kl_weight=0.1, weighting=LogNormalWeighting(3.0, 2.0), width=128, depth=3)
+    weighting = LogNormalWeighting(3.0, 2.0)
+    recipe = latentgen.LSGM(VPSDE(t_min=1e-3), kl_weight=0.1, weighting=weighting, width=128, depth=3)
     prepared = recipe.prepare(modality)
     options = latentgen.TrainingOptions(steps=steps, batch_size=128, lr=2e-3)
     model = latentgen.Trainer(prepared.model, prepared.objectives, run, options).fit()

@@ -31,7 +31,7 @@ def _normal_quantiles(unit: Tensor, first: Tensor, last: Tensor, shift: float) -
     a, b = float(first.clamp_min(earliest - shift)), float(last)
 
     def level(log_snr: Tensor) -> Tensor:
-        return torch.special.ndtr((log_snr + shift - mean) / std)
+        return torch.as_tensor(torch.special.ndtr((log_snr + shift - mean) / std))
 
     low, high = (level(torch.tensor(edge).double()) for edge in (a, b))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
-from toy import Toy
 from torch import Tensor
+from toy import Toy
 
 import latentgen
 from latentgen import autoencoder, distributions, objective
@@ -48,12 +48,19 @@ def noise(z: Tensor) -> Tensor:
     return 1.4 * torch.sin(911.0 * TIMES.batch + torch.arange(2))
 
 
+class Patched:
+    """The torch package with other normal noise."""
+
+    def __getattr__(self, name: str) -> object:
+        return noise if name == "randn_like" else getattr(torch, name)
+
+
 def main(run: str, batch_size: int) -> None:
     """Train eight steps."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     for module in (distributions, objective, autoencoder):
-        module.torch = type("Torch", (), {"__getattr__": lambda self, name: noise if name == "randn_like" else getattr(torch, name)})()
+        module.torch = Patched()
     modality = Toy(dropout=0.0)
     prepared = latentgen.LSGM(width=32, depth=1, heads=2).prepare(modality)
     model = prepared.model

@@ -11,7 +11,6 @@ from toy import Toy
 import latentgen
 from latentgen.recipe import make_denoiser
 
-
 PROCESSES = [latentgen.VPSDE(), latentgen.SubVPSDE(), latentgen.GeometricVPSDE(), latentgen.VESDE()]
 
 
