@@ -71,7 +71,7 @@ def configuration(modality: Modality) -> None:
 
 
 def state(modality: Modality) -> str:
-    """A model is used where its data are not: everything must follow from state()."""
+    """What a model needs of its modality is all in what the modality stores: models go where data do not."""
     state = modality.state()
     for key, value in state.items():
         require(

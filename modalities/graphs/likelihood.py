@@ -29,10 +29,9 @@ class GraphLikelihood:
     def log_prob(self, batch: Batch) -> Tensor:
         """Nats, shape [B]."""
         edges = categorical_log_prob(self.edge_logits, batch["edges"]) * self.pairs
-        total = edges.flatten(1).sum(1)
-        if self.node_logits.shape[-1] > 1:
-            total = total + (categorical_log_prob(self.node_logits, batch["nodes"]) * self.mask).sum(1)
-        return total
+        # with one kind of node the second term is 0, but keeps its head in the graph that DDP expects
+        nodes = categorical_log_prob(self.node_logits, batch["nodes"]) * self.mask
+        return edges.flatten(1).sum(1) + nodes.sum(1)
 
     def sample(self) -> Batch:
         """Every node and pair drawn from its distribution."""

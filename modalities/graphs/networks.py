@@ -17,6 +17,7 @@ from .likelihood import GraphLikelihood
 WALK_LENGTH = 8
 NOISE_FEATURES = 4
 SPECTRAL_FEATURES = 8
+JITTER = 1e-4
 
 
 def walk_features(adjacency: Tensor, steps: int = WALK_LENGTH) -> Tensor:
@@ -46,7 +47,11 @@ def spectral_features(adjacency: Tensor, mask: Tensor, size: int) -> Tensor:
         size: number of eigenvectors.
     """
     scale = adjacency.sum(-1).clamp_min(1).rsqrt()
-    values, vectors = torch.linalg.eigh(adjacency * scale.unsqueeze(1) * scale.unsqueeze(2))
+    real = (mask.unsqueeze(1) & mask.unsqueeze(2)).to(adjacency.dtype)
+    jitter = torch.randn_like(adjacency) * real
+    # repeated eigenvalues leave their eigenvectors open; a tiny random matrix chooses them, whatever the padding
+    matrix = adjacency * scale.unsqueeze(1) * scale.unsqueeze(2) + JITTER * (jitter + jitter.transpose(1, 2))
+    values, vectors = torch.linalg.eigh(matrix)
     order = values.abs().argsort(dim=1, descending=True)[:, :size]
     values = values.gather(1, order)
     vectors = vectors.gather(2, order.unsqueeze(1).expand(-1, vectors.shape[1], -1))

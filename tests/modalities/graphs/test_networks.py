@@ -107,8 +107,8 @@ def test_spectral_features_are_eigenvectors_up_to_sign() -> None:
     found = networks.spectral_features(triangle, torch.ones(1, 3, dtype=torch.bool), 4)
     assert found.shape == (1, 3, 8)
     leading, value = found[0, :, 0], found[0, 0, 4]
-    assert float(value) == pytest.approx(1.0)
-    torch.testing.assert_close((triangle[0] / 2) @ leading, value * leading)
+    assert float(value) == pytest.approx(1.0, abs=20 * networks.JITTER)
+    torch.testing.assert_close((triangle[0] / 2) @ leading, value * leading, atol=1e-2, rtol=0)
     assert float((leading**2).sum()) == pytest.approx(3.0)
     assert not found[0, :, 3].any()
     assert not found[0, :, 7].any()
@@ -120,10 +120,10 @@ def test_spectral_features_follow_nodes_and_ignore_padding() -> None:
     mask, order = torch.ones(1, 6, dtype=torch.bool), torch.tensor([3, 0, 5, 1, 4, 2])
     first = networks.spectral_features(path, mask, 6).abs()
     moved = networks.spectral_features(path[:, order][:, :, order], mask, 6).abs()
-    torch.testing.assert_close(first[:, order], moved)
+    torch.testing.assert_close(first[:, order], moved, atol=2e-2, rtol=0)
     pad = torch.nn.functional.pad
     wide = networks.spectral_features(pad(path, (0, 2, 0, 2)), pad(mask, (0, 2)), 6).abs()
-    torch.testing.assert_close(first, wide[:, :6])
+    torch.testing.assert_close(first, wide[:, :6], atol=2e-2, rtol=0)
 
 
 def test_every_parameter_gets_a_gradient(batch: Batch) -> None:
