@@ -23,7 +23,7 @@ from .process import Process
 from .tensors import bisect, item_mask, over
 
 Spacing = Literal["log_snr", "normal", "karras", "time"]
-NORMAL_SPACING = (2.0, 1.7, 0.25, -5.0)
+NORMAL_SPACING = (2.0, 1.7, 0.1, -5.0)
 """Of the spacing "normal": mean and standard deviation of the log-SNR, share of evenly spread times, first log-SNR."""
 def _normal_quantiles(unit: Tensor, first: Tensor, last: Tensor, shift: float) -> Tensor:
     """Log-SNRs from max(first, -5) to last at the quantiles of the spacing "normal", shape of ``unit``."""
