@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .distributions import DiagonalGaussian
 from .model import LatentGenerativeModel, join
 from .noise import NoiseStream
 from .prior import ScorePrior
@@ -168,8 +167,3 @@ def _subset(count: int, size: int, seed: int) -> Tensor:
     """Random distinct numbers below ``count``, at most ``size`` of them."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     return order[:size]
-
-
-def posterior_width(q: DiagonalGaussian) -> float:
-    """Mean standard deviation of the posterior over real items."""
-    return float((q.std if q.mask is None else q.std[q.mask]).mean())
