@@ -1,13 +1,18 @@
 """latentgen: latent generative modelling of any kind of data, with score-based priors trained end to end."""
 
+from .adversarial import Discriminate, Generate
+from .adversarial_recipe import DDGAN, JointDDGAN
 from .autoencoder import Autoencoder, IdentityAutoencoder, StandardizedAutoencoder
+from .chain import Chain
 from .denoiser import Denoiser, GuidedDenoiser, MixedDenoiser, NoiseDenoiser, Prediction, VelocityDenoiser
 from .distributions import BernoulliLikelihood, DiagonalGaussian, Likelihood, NormalLikelihood
 from .evaluation import evaluate, write_evaluation
+from .gan_prior import DenoisingGANPrior, ScoreGANPrior
+from .generator import Generator
 from .latents import LatentSpec
 from .modality import Metric, Modality
 from .model import Estimate, LatentGenerativeModel
-from .nn import MLP, Transformer
+from .nn import MLP, GridDiscriminator, TokenDiscriminator, Transformer, VectorDiscriminator, VectorNetwork
 from .objective import ELBO, JointELBO, Objective, Schedule, ScoreMatching
 from .prior import NormalPrior, Prior, ScorePrior
 from .process import VESDE, VPSDE, GeometricVPSDE, Process, SubVPSDE
@@ -19,6 +24,7 @@ from .sampler import (
     Ancestral,
     DPMSolver,
     EulerMaruyama,
+    GANSampler,
     Heun,
     PredictorCorrector,
     ProbabilityFlow,
@@ -42,6 +48,7 @@ load = LatentGenerativeModel.from_pretrained
 """Load a trained model: ``latentgen.load("runs/graphs").sample(16)``."""
 
 __all__ = [
+    "DDGAN",
     "DDIM",
     "ELBO",
     "LSGM",
@@ -54,16 +61,24 @@ __all__ = [
     "Autoencoder",
     "Batch",
     "BernoulliLikelihood",
+    "Chain",
     "DPMSolver",
     "Denoiser",
+    "DenoisingGANPrior",
     "DiagonalGaussian",
+    "Discriminate",
     "Estimate",
     "EulerMaruyama",
+    "GANSampler",
+    "Generate",
+    "Generator",
     "GeometricVPSDE",
+    "GridDiscriminator",
     "GuidedDenoiser",
     "Heun",
     "IdentityAutoencoder",
     "ImportanceTimes",
+    "JointDDGAN",
     "JointELBO",
     "LatentDiffusion",
     "LatentGenerativeModel",
@@ -88,17 +103,21 @@ __all__ = [
     "ReweightedWeighting",
     "Sampler",
     "Schedule",
+    "ScoreGANPrior",
     "ScoreMatching",
     "ScorePrior",
     "StandardizedAutoencoder",
     "SubVPSDE",
     "TimeSampler",
+    "TokenDiscriminator",
     "Trainer",
     "TrainingDiverged",
     "TrainingOptions",
     "Transformer",
     "UniformTimes",
     "UnweightedWeighting",
+    "VectorDiscriminator",
+    "VectorNetwork",
     "VelocityDenoiser",
     "VelocityWeighting",
     "Weighting",

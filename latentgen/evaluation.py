@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from .model import LatentGenerativeModel, join
 from .noise import NoiseStream
-from .prior import ScorePrior
 from .sampler import Sampler, make_sampler
 from .storage import replace_file
 from .stream import batches
@@ -85,9 +84,8 @@ def evaluate(
     runner.add("real data", lambda k: select(train, _subset(count, size, seed + k)), novelty=False)
     runner.add("reconstruction", lambda k: model.reconstruct(select(real, _subset(_count(real), samples, seed + k))))
     runner.add("no prior", lambda k: sample_without_prior(model, train, samples, seed + k))
-    for cost in calls:
-        chosen = make_sampler(sampler, cost)
-        runner.add(f"{sampler}, {cost} steps", lambda k, s=chosen: model.sample(samples, s, seed=seed + k), chosen)
+    for name, chosen in _settings(model, sampler, calls):
+        runner.add(name, lambda k, s=chosen: model.sample(samples, s, seed=seed + k), chosen)
     notes = [
         f"{samples} samples a set, {sets} sets, {_count(real)} test and {count} training examples, seed {seed}.",
         "real data: random training examples in the role of samples (their novelty means nothing and is left out).",
@@ -102,6 +100,19 @@ def evaluate(
     if nelbo:
         add_nelbo(result, model)
     return result
+
+
+def _settings(
+    model: LatentGenerativeModel, sampler: str, calls: Sequence[int]
+) -> Iterator[tuple[str, Sampler | None]]:
+    """Name and sampler of every row that the model's prior can give."""
+    known = model.prior.samplers
+    if sampler in known:
+        yield from ((f"{sampler}, {cost} steps", make_sampler(sampler, cost)) for cost in calls)
+    if "gan" in known:
+        yield "gan", make_sampler("gan")
+    if not known:
+        yield "prior", None
 
 
 class _Rows:
@@ -140,7 +151,10 @@ class _Rows:
 def add_nelbo(result: Evaluation, model: LatentGenerativeModel, limit: int = 256) -> None:
     """Append -ln p(x) of test data by the importance-sampled bound and, for a score prior, by the flow."""
     test = model.modality.dataset("test")
-    methods = ("bound", "ode") if isinstance(model.prior, ScorePrior) else ("bound",)
+    if not model.prior.has_likelihood:
+        result["notes"].append(f"no NELBO: {type(model.prior).__name__} has no likelihood.")
+        return
+    methods = ("bound", "ode") if model.prior.score_prior is not None else ("bound",)
     result["likelihood"] = {}
     for method in methods:
         found = model.nelbo(batches(model.modality, test, limit=limit), method, draws=8 if method == "bound" else 1)

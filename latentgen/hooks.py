@@ -29,7 +29,8 @@ def draw_samples(steps: int, n: int = 16, calls: int = 10) -> Hook:
         if not (folder / "real.png").exists():
             modality.render(gather(trainer.model, "train", n), folder / "real.png")
         with trainer.ema.applied_to(trainer.model):
-            modality.render(trainer.model.sample(n, steps=calls), folder / f"step_{trainer.step:08d}.png")
+            cost = None if trainer.model.prior.default_sampler == "gan" else calls
+            modality.render(trainer.model.sample(n, steps=cost), folder / f"step_{trainer.step:08d}.png")
 
     return every(steps, draw)
 

@@ -81,7 +81,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
 
         Args:
             n: number of samples.
-            sampler: "ode", "heun", "dpm" (default), "ddim", "ancestral", "euler", "pc", or a sampler.
+            sampler: "ode", "heun", "dpm", "ddim", "ancestral", "euler", "pc", "gan", or a sampler; None takes the
+                prior's own: "dpm" for a score prior, "gan" for a denoising diffusion GAN.
             steps: number of steps, for samplers on a grid.
             seed: of the samples' random streams.
             condition: shape [n, F], for conditional models.
@@ -96,7 +97,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         """
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample.")
-        chosen, parts, size = make_sampler(sampler, steps, tolerance), [], batch_size or self.block
+        chosen = make_sampler(sampler or self.prior.default_sampler, steps, tolerance)
+        parts, size = [], batch_size or self.block
         with self._evaluating():
             for first in range(start, start + n, size):
                 indices = range(first, min(first + size, start + n))
@@ -158,15 +160,16 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
     @torch.no_grad()
     def trajectory(self, n: int, sampler: str | Sampler | None = None, steps: int = 8, seed: int = 0) -> list[Batch]:
         """The evolution of n samples: the decoded prediction of z_0 after every function call, from noise to data."""
-        prior, states = self._score_prior("trajectory"), []
-        noise = NoiseStream(seed, range(n), prior.latents.shape)
+        sampler, states = sampler or self.prior.default_sampler, []
+        denoiser = self.prior.denoiser_of(make_sampler(sampler))
+        noise = NoiseStream(seed, range(n), self.prior.latents.shape)
         mask = self.modality.sample_mask(noise.uniform())
         mask = mask if mask is None else mask.to(self.device)
         with self._evaluating():
-            z_1 = prior._start(n, mask, noise) * prior.process.terminal_std
-            chosen = make_sampler(sampler, None if sampler == "ode" else steps)
+            z_1 = self.prior._start(n, mask, noise) * denoiser.process.terminal_std
+            chosen = make_sampler(sampler, None if sampler in ("ode", "gan") else steps)
             observe = lambda t, prediction: states.append(prediction.mean)  # noqa: E731
-            chosen(prior.denoiser, z_1, mask=mask, noise=noise, observe=observe)
+            chosen(denoiser, z_1, mask=mask, noise=noise, observe=observe)
             return [self.autoencoder.decode(z, mask).mode() for z in states]
 
     @torch.no_grad()
@@ -212,8 +215,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
                 q = self.autoencoder.encode(batch)
                 z = q.rsample()
                 given = batch.get("condition")
-                if method == "ode" and isinstance(self.prior, ScorePrior):
-                    log_prior = self.prior.log_prob(z, q.mask, given, tolerance)
+                if method == "ode" and self.prior.score_prior is not None:
+                    log_prior = self.prior.score_prior.log_prob(z, q.mask, given, tolerance)
                 else:
                     log_prior = -self.prior.cross_entropy(z, q.mask, given)
                 totals.append(self.autoencoder.decode(z, q.mask).log_prob(batch) + q.entropy() + log_prior)
@@ -225,9 +228,10 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))), len(values))
 
     def _score_prior(self, what: str) -> ScorePrior:
-        if not isinstance(self.prior, ScorePrior):
+        found = self.prior.score_prior
+        if found is None:
             raise ValueError(f"{what} needs a score prior; this model's prior is {type(self.prior).__name__}.")
-        return self.prior
+        return found
 
     def _to_noise(self, q: DiagonalGaussian, tolerance: float) -> Tensor:
         """z_1 of the flow that starts at the posterior's mean; masked items are fresh noise."""

@@ -45,9 +45,11 @@ class Objective(Component, nn.Module, ABC):
 
     Attributes:
         progress: share of training done, set by the trainer, shape [].
+        step: number of the optimizer step, set by the trainer.
     """
 
     progress: Tensor
+    step: int = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +108,7 @@ class ELBO(Objective):
         z = q.rsample()
         reconstruction = -self.autoencoder.decode(z, q.mask).log_prob(batch)
         kl = q.kl_to_normal()
-        loss = reconstruction + _value(self.kl_weight, self.progress) * kl
+        loss = reconstruction + schedule_value(self.kl_weight, self.progress) * kl
         entropy = q.entropy().detach()
         figures = {"reconstruction": reconstruction, "kl": kl, "entropy": entropy, "cross_entropy": kl + entropy}
         return _losses(loss, self.prior.latents, {**figures, "nelbo": reconstruction + kl}, q)
@@ -156,7 +158,7 @@ class JointELBO(Objective):
         z = q.rsample()
         reconstruction = -self.autoencoder.decode(z, q.mask).log_prob(batch)
         size, condition = event_size(z, q.mask), batch.get("condition")
-        beta = _value(self.kl_weight, self.progress)
+        beta = schedule_value(self.kl_weight, self.progress)
         shared = self._shared if self.prior_times is None else self._disjoint
         prior_loss, cross_entropy = shared(z, q.mask, condition, beta)
         fixed, entropy = self.prior.fixed_terms(z, q.mask), q.entropy()
@@ -198,7 +200,7 @@ class JointELBO(Objective):
         t_q, density_q, eps_q, z_q = self._noised(z, self.times)
         t_p, density_p, eps_p, z_p = self._noised(z.detach(), self.prior_times)
         w_q, w_p = LikelihoodWeighting()(process, t_q), self.weighting(process, t_p)
-        with _frozen(self.prior):
+        with frozen(self.prior):
             hat_q = self.prior.denoiser(z_q, t_q, mask, condition).eps
         error_q = _error(hat_q, eps_q, mask)
         error_p = _error(self.prior.predict(z_p, t_p, mask, condition), eps_p, mask)
@@ -250,7 +252,7 @@ class ScoreMatching(Objective):
         return _losses(loss, self.prior.latents, figures, q)
 
 
-class _frozen:
+class frozen:
     """Within it, the module's parameters take no gradient."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -272,7 +274,8 @@ def _error(hat: Tensor, eps: Tensor, mask: Tensor | None) -> Tensor:
     return squared.flatten(1).sum(1)
 
 
-def _value(weight: float | Schedule, progress: Tensor) -> Tensor:
+def schedule_value(weight: float | Schedule, progress: Tensor) -> Tensor:
+    """A fixed weight, or a schedule's value at a share of training, shape []."""
     return weight(progress) if isinstance(weight, Schedule) else torch.full_like(progress, weight)
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .trainer import TrainingOptions
 
 SMALLEST_MATRIX = 32
+ADVERSARIAL = ("generator", "discriminator")
+"""Learning-rate groups that play against each other: AdamW with little momentum and no weight decay."""
 
 
 def is_hidden_matrix(parameter: Tensor) -> bool:
@@ -33,10 +35,18 @@ def make_optimizers(modules: Mapping[str, nn.Module], options: TrainingOptions) 
     Raises:
         ValueError: if there is nothing to train.
     """
-    rates = {"autoencoder": options.autoencoder_lr, "prior": options.lr}
+    rates = {
+        "autoencoder": options.autoencoder_lr,
+        "generator": options.generator_lr,
+        "discriminator": options.discriminator_lr,
+    }
     plain: list[dict[str, Any]] = []
     matrices: list[dict[str, Any]] = []
     for name, module in modules.items():
+        if name in ADVERSARIAL:
+            kept = [parameter for parameter in module.parameters() if parameter.requires_grad]
+            plain.append({**_group(name, kept, rates[name], 0.0), "betas": options.adversarial_betas})
+            continue
         for kind, chosen in _kinds(module, options):
             if kind == "matrix":
                 matrices.append(_group(name, chosen, options.matrix_lr, 0.0))

@@ -14,7 +14,7 @@ from .flow import flow_log_prob
 from .latents import LatentSpec
 from .noise import NoiseStream, normal_like
 from .process import Process
-from .sampler import Sampler, make_sampler
+from .sampler import SAMPLERS, Sampler, make_sampler
 from .tensors import event_size, event_sum, item_mask, over
 from .times import LogSNRTimes, TimeSampler
 from .weighting import LikelihoodWeighting
@@ -28,6 +28,34 @@ class Prior(Component, nn.Module, ABC):
     """
 
     latents: LatentSpec
+
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """Short names of the samplers that it can be sampled by; none where it is sampled directly."""
+        return ()
+
+    @property
+    def default_sampler(self) -> str:
+        """Short name of the sampler that is used unless another is named."""
+        return "dpm"
+
+    def denoiser_of(self, sampler: Sampler) -> Denoiser:
+        """The network that a sampler runs.
+
+        Raises:
+            ValueError: if this prior has none for it.
+        """
+        raise ValueError(f"{type(sampler).__name__} has nothing to run: {type(self).__name__} is sampled directly.")
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether :meth:`cross_entropy` and :meth:`log_prob` exist."""
+        return True
+
+    @property
+    def score_prior(self) -> ScorePrior | None:
+        """The score prior that it is or holds, with the flow that encodes, edits and interpolates."""
+        return None
 
     @abstractmethod
     def sample(
@@ -114,6 +142,20 @@ class ScorePrior(Prior):
     def process(self) -> Process:
         """The forward process."""
         return self.denoiser.process
+
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """Every one but "gan"."""
+        return tuple(name for name in SAMPLERS if name != "gan")
+
+    @property
+    def score_prior(self) -> ScorePrior:
+        """Itself."""
+        return self
+
+    def denoiser_of(self, sampler: Sampler) -> Denoiser:
+        """The denoiser."""
+        return self.denoiser
 
     def sample(
         self,

@@ -37,10 +37,12 @@ from .stream import BatchStream, stream_loader
 from .tensors import Batch
 
 Hook = Callable[["Trainer"], None]
+SATURATED = 0.02
+"""Discriminator loss (nats, 2 ln 2 at a draw) below which it counts as saturated."""
 
 
 class TrainingDiverged(RuntimeError):
-    """Gradients stayed non-finite for too many steps; the last good checkpoint is kept."""
+    """Gradients stayed non-finite, or a discriminator saturated, for too long; the last good checkpoint is kept."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class TrainingOptions:
         batch_size: examples a process takes in one forward pass.
         lr: peak learning rate of the prior.
         autoencoder_lr: peak learning rate of encoder and decoder.
+        generator_lr: peak learning rate of a denoising diffusion GAN's generator.
+        discriminator_lr: peak learning rate of its discriminator.
+        adversarial_betas: of AdamW for these two, which take it for all their parameters.
         optimizer: "muon" (hidden matrices by Muon, the rest by AdamW) or "adamw" (everything).
         matrix_lr: peak learning rate of Muon.
         warmup: share of the steps in which the rates rise linearly from 0.
@@ -69,6 +74,7 @@ class TrainingOptions:
         checkpoint_every: steps between checkpoints; 0: only at the end.
         keep: checkpoints kept.
         skip_limit: consecutive steps with non-finite gradients after which training stops.
+        saturation_limit: consecutive log rows with a saturated discriminator after which training stops.
         trackers: names for Accelerate, for example "tensorboard".
     """
 
@@ -76,6 +82,9 @@ class TrainingOptions:
     batch_size: int = 64
     lr: float = 1e-3
     autoencoder_lr: float = 1e-3
+    generator_lr: float = 4e-4
+    discriminator_lr: float = 4e-4
+    adversarial_betas: tuple[float, float] = (0.5, 0.9)
     optimizer: Literal["muon", "adamw"] = "muon"
     matrix_lr: float = 0.02
     warmup: float = 0.02
@@ -93,6 +102,7 @@ class TrainingOptions:
     checkpoint_every: int = 1000
     keep: int = 3
     skip_limit: int = 20
+    saturation_limit: int = 20
     trackers: Sequence[str] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
@@ -168,6 +178,8 @@ class Trainer:
         self.model = model.to(self.accelerator.device)
         self.step, self.skipped, self.resumed_from = 0, 0, 0
         self._skipped_in_a_row, self._signal = 0, 0
+        self._saturated_rows = 0
+        self._good_checkpoint: Path | None = None
         self._last_losses: dict[str, Tensor] = {}
         self._objectives = [objective.to(self.accelerator.device) for objective in objectives]
         self.optimizers = [make_optimizers(objective.groups(), self.options) for objective in self._objectives]
@@ -239,6 +251,7 @@ class Trainer:
         parts = [self._to_device(next(loader)) for _ in range(options.accumulation)]
         for objective, wrapped, optimizers in zip(self._objectives, self._wrapped, self.optimizers, strict=True):
             objective.progress.fill_(self.step / options.steps)
+            objective.step = self.step
             factor = learning_rate(self.step, options)
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"] = group["peak"] * factor
@@ -283,7 +296,7 @@ class Trainer:
 
     def _shown(self) -> dict[str, Tensor]:
         """The figures of the progress bar."""
-        wanted = ("nelbo", "reconstruction", "prior_error", "loss")
+        wanted = ("nelbo", "reconstruction", "prior_error", "generator_loss", "discriminator_loss", "loss")
         return {name: self._last_losses[name] for name in wanted if name in self._last_losses}
 
     def _log(self, log: MetricsLog) -> None:
@@ -299,7 +312,8 @@ class Trainer:
                 self.accelerator.log(row, step=self.step)
 
     def _watch(self, row: dict[str, float]) -> None:
-        """Warn of a collapse while it can still be mended."""
+        """Warn of a collapse while it can still be mended, and stop a lost adversarial game."""
+        self._watch_discriminator(row)
         late = self.step > 0.3 * self.options.steps
         if late and row.get("active_units", 1.0) < 1:
             warnings.warn(
@@ -313,6 +327,23 @@ class Trainer:
                 stacklevel=2,
             )
 
+    def _watch_discriminator(self, row: dict[str, float]) -> None:
+        """A discriminator that tells every fake from every real sample teaches the generator nothing any more."""
+        saturated = row.get("discriminator_loss", 1.0) < SATURATED
+        self._saturated_rows = self._saturated_rows + 1 if saturated else 0
+        if self._saturated_rows == 1:
+            self._good_checkpoint = latest_checkpoint(self.run)
+            warnings.warn(
+                f"the discriminator is saturated (its loss is below {SATURATED}) at step {self.step}, so that the "
+                "generator gets no signal; raise r1, or lower discriminator_lr.",
+                stacklevel=2,
+            )
+        if self._saturated_rows >= self.options.saturation_limit:
+            raise TrainingDiverged(
+                f"the discriminator has been saturated for {self._saturated_rows} log rows at step {self.step}; "
+                f"raise r1 or lower discriminator_lr. The last good checkpoint is {self._good_checkpoint}."
+            )
+
     def _agree_on_signal(self) -> None:
         """A signal that reached one process stops all of them after the same step."""
         if self.accelerator.num_processes > 1:
@@ -322,7 +353,9 @@ class Trainer:
 
     def _save_if_due(self) -> None:
         self._agree_on_signal()
-        due = self.options.checkpoint_every and self.step % self.options.checkpoint_every == 0
+        every = self.options.checkpoint_every
+        # checkpoints of a lost game must not push out the last good one
+        due = every and self.step % every == 0 and not self._saturated_rows
         if due or self._signal or self.step == self.options.steps:
             self.save()
         if self._signal:

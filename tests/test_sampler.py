@@ -429,7 +429,7 @@ def test_samplers_by_name():
     [
         (
             lambda: make_sampler("rk45"),
-            "sampler is 'rk45'; the known ones are ancestral, ddim, dpm, euler, heun, ode, pc",
+            "sampler is 'rk45'; the known ones are ancestral, ddim, dpm, euler, gan, heun, ode, pc",
         ),
         (lambda: make_sampler("ode", steps=10), "steps is 10 for sampler 'ode', which takes tolerance instead"),
         (lambda: make_sampler("ddim", tolerance=1e-3), "tolerance is 0.001 for sampler 'ddim', which takes steps"),

@@ -107,6 +107,7 @@ class Transformer(Component, nn.Module):
         dropout: share of residual outputs set to zero in training.
         expansion: width of a block's hidden layer over ``width``.
         self_condition: whether the network also takes an earlier prediction of z_0 (Chen, Zhang, Hinton 2023).
+        style_dim: size of the style vector of a generator's mapping network, 0 for none.
     """
 
     positions: Tensor | None
@@ -122,9 +123,10 @@ class Transformer(Component, nn.Module):
         dropout: float = 0.0,
         expansion: int = 4,
         self_condition: bool = False,
+        style_dim: int = 0,
     ) -> None:
         super().__init__()
-        self.self_condition = self_condition
+        self.self_condition, self.style_dim = self_condition, style_dim
         self.latents, self.patch, self.condition_dim = latents, patch, condition_dim
         self.token_size = latents.channels
         positions = self._positions(latents, width)
@@ -138,6 +140,8 @@ class Transformer(Component, nn.Module):
         if condition_dim:
             self.embed_condition = MLP(condition_dim, width, width)
             self.no_condition = nn.Parameter(torch.zeros(width))
+        if style_dim:
+            self.embed_style = nn.Linear(style_dim, width)
         self.blocks = nn.ModuleList(Block(width, heads, expansion, dropout) for _ in range(depth))
         self.final = zero_linear(width, 2 * width)
         self.out = zero_linear(width, self.token_size)
@@ -160,6 +164,7 @@ class Transformer(Component, nn.Module):
         mask: Tensor | None = None,
         condition: Tensor | None = None,
         previous: Tensor | None = None,
+        style: Tensor | None = None,
     ) -> Tensor:
         """Map noisy latents to an output of the same shape.
 
@@ -169,6 +174,7 @@ class Transformer(Component, nn.Module):
             mask: True where a token is real, shape [B, N], or None.
             condition: shape [B, F] or None; a row with NaN counts as no condition.
             previous: earlier prediction of z_0, shape [B, *E], or None; needs ``self_condition``.
+            style: shape [B, style_dim], for a network built with it.
 
         Returns:
             Shape [B, *E]; zero at masked tokens.
@@ -178,7 +184,10 @@ class Transformer(Component, nn.Module):
             tokens = tokens + self.embed_previous(self._tokens(previous))
         if self.positions is not None:
             tokens = tokens + self.positions[: tokens.shape[1]].to(tokens.dtype)
-        context = nn.functional.silu(self._context(tokens, log_snr, mask, condition))
+        context = self._context(tokens, log_snr, mask, condition)
+        if style is not None:
+            context = context + self.embed_style(style).to(context.dtype)
+        context = nn.functional.silu(context)
         attend = attention_mask(mask)
         for block in self.blocks:
             tokens = block(tokens, context, attend)

@@ -1,0 +1,190 @@
+r"""The two adversarial objectives of a denoising diffusion GAN: one updates the discriminator, one the generator.
+
+Which gradient goes where: ``Discriminate`` touches the discriminator alone (latents and fakes are made without
+gradient). ``Generate`` touches the generator and, if asked, encoder and decoder: the decoder gets the reconstruction;
+the encoder gets the reconstruction, its entropy and, through the real pair (z_{k-1}, z_k), the discriminator's
+estimate of how far the aggregate posterior is from the prior. The discriminator is frozen there.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from .autoencoder import Autoencoder
+from .distributions import LOG_2PI, DiagonalGaussian
+from .gan_prior import DenoisingGANPrior
+from .objective import Losses, Objective, Schedule, frozen, latent_statistics, schedule_value
+from .tensors import Batch, event_size, event_sum
+
+
+class Discriminate(Objective):
+    r"""softplus(-D(real)) + softplus(D(fake)) + R1, for pairs (z_{k-1}, z_k) with real or generated z_{k-1}.
+
+    R1 = (gamma / 2) ||grad_{z_{k-1}} D(real)||^2 (Mescheder et al. 2018) is taken at every ``r1_interval``-th step,
+    times the interval, and summed into the one backward pass. Real and fake go through one forward pass.
+
+    Args:
+        autoencoder: encodes the data; not updated.
+        prior: its generator makes the fakes; not updated.
+        discriminator: D(z_s, z_t, log_snr, mask, condition) -> logits [B].
+        r1: gamma.
+        r1_interval: steps between penalties, the same on every process.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        prior: DenoisingGANPrior,
+        discriminator: nn.Module,
+        r1: float = 0.05,
+        r1_interval: int = 4,
+    ) -> None:
+        super().__init__()
+        if r1_interval < 1:
+            raise ValueError(f"r1_interval is {r1_interval}; it must be at least 1 step.")
+        self.discriminator, self.r1, self.r1_interval = discriminator, r1, r1_interval
+        # held outside of the module tree: a process group waits for the gradients of every parameter in it
+        self._others = (autoencoder, prior)
+
+    def groups(self) -> dict[str, nn.Module]:
+        """The discriminator."""
+        return {"discriminator": self.discriminator}
+
+    def forward(self, batch: Batch) -> Losses:
+        """Loss a sample; logits and penalty for the log."""
+        autoencoder, prior = self._others
+        chain, condition = prior.generator.chain, batch.get("condition")
+        with torch.no_grad(), still(autoencoder):
+            q = autoencoder.encode(batch)
+            k, z_s, z_t = chain.draw(q.rsample())
+            t = chain.time(k)
+            z_0 = prior.generator.generate(z_t, t, prior.generator.draw_noise(z_t), q.mask, condition)
+            fake = masked(chain.posterior(z_t, z_0, k).rsample(), q.mask)
+            z_s, z_t = masked(z_s, q.mask), masked(z_t, q.mask)
+        penalised = self.r1 > 0 and self.step % self.r1_interval == 0
+        z_s = z_s.requires_grad_(penalised)
+        twice = None if condition is None else torch.cat([condition, condition])
+        mask = None if q.mask is None else torch.cat([q.mask, q.mask])
+        log_snr = chain.process.log_snr(t)
+        logits = self.discriminator(
+            torch.cat([z_s, fake]), torch.cat([z_t, z_t]), torch.cat([log_snr, log_snr]), mask, twice
+        )
+        real_logit, fake_logit = logits.float().chunk(2)
+        loss = (softplus(-real_logit) + softplus(fake_logit)).mean()
+        figures = {
+            "discriminator_loss": loss,
+            "real_logit": real_logit.mean(),
+            "fake_logit": fake_logit.mean(),
+            "discriminator_accuracy": ((real_logit > 0).float().mean() + (fake_logit < 0).float().mean()) / 2,
+        }
+        if penalised:
+            (gradient,) = torch.autograd.grad(real_logit.sum(), z_s, create_graph=True)
+            penalty = event_sum(gradient.float() ** 2, q.mask).mean()
+            loss = loss + 0.5 * self.r1 * self.r1_interval * penalty
+            figures["r1"] = penalty
+        return {"loss": loss, **{name: value.detach() for name, value in figures.items()}}
+
+
+class Generate(Objective):
+    r"""softplus(-D(fake)) for the generator and, with ``train_autoencoder``, an estimate of -ELBO for encoder and
+    decoder.
+
+    An optimal discriminator's logit on a real pair is ln q(z_{k-1} | z_k) / p(z_{k-1} | z_k), so that T E[D(real)]
+    estimates the KL of the aggregate posterior's chain to the prior's, which bounds KL(q(z) || p(z)). With latents of
+    unit variance, q(z) has at most the entropy of N(0, I), and
+
+    -ELBO <= -ln p(x | z) + beta (H(N(0, I)) - H(q(z | x)) + T E_k[D(z_{k-1}, z_k)]).
+
+    The latents must be standardised (``StandardizedAutoencoder``): their scale is then fixed, the entropy term keeps
+    the posterior from shrinking and the reconstruction keeps it from growing to the standard normal.
+
+    Args:
+        autoencoder: encodes the data.
+        prior: its generator is updated.
+        discriminator: D; frozen here.
+        train_autoencoder: update encoder and decoder too.
+        kl_weight: beta, or a schedule of it.
+        adversarial_weight: weight of the discriminator's term in the encoder's loss; 1 is the estimate above.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        prior: DenoisingGANPrior,
+        discriminator: nn.Module,
+        train_autoencoder: bool = False,
+        kl_weight: float | Schedule = 1.0,
+        adversarial_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.prior, self.train_autoencoder = prior, train_autoencoder
+        self.kl_weight, self.adversarial_weight = kl_weight, adversarial_weight
+        if train_autoencoder:
+            self.autoencoder = autoencoder
+        self._others = (autoencoder, discriminator)
+
+    def groups(self) -> dict[str, nn.Module]:
+        """The generator and, if trained, the autoencoder."""
+        chosen: dict[str, nn.Module] = {"autoencoder": self.autoencoder} if self.train_autoencoder else {}
+        return {**chosen, "generator": self.prior}
+
+    def forward(self, batch: Batch) -> Losses:
+        """The generator's loss a sample plus the autoencoder's per latent dimension."""
+        autoencoder, discriminator = self._others
+        generator, condition = self.prior.generator, batch.get("condition")
+        chain = generator.chain
+        if self.train_autoencoder:
+            q = autoencoder.encode(batch)
+            z = q.rsample()
+        else:
+            with torch.no_grad(), still(autoencoder):
+                q = autoencoder.encode(batch)
+                z = q.rsample()
+        k, z_s, z_t = chain.draw(z)
+        t, given = chain.time(k), masked(z_t.detach(), q.mask)
+        log_snr = chain.process.log_snr(t)
+        z_0 = generator.generate(given, t, generator.draw_noise(given), q.mask, condition)
+        fake = masked(chain.posterior(given, z_0, k).rsample(), q.mask)
+        with frozen(discriminator):
+            logit = discriminator(fake, given, log_snr, q.mask, condition).float()
+            loss = softplus(-logit).mean()
+            figures = {"generator_loss": loss}
+            if self.train_autoencoder:
+                ratio = discriminator(masked(z_s, q.mask), masked(z_t, q.mask), log_snr, q.mask, condition).float()
+                bound, more = self._negative_elbo(batch, q, z, chain.steps * ratio)
+                loss, figures = loss + bound, {**figures, **more}
+        logs = {name: value.detach().mean() for name, value in figures.items()}
+        axis = 1 if self.prior.latents.layout == "grid" else -1
+        return {"loss": loss, **logs, **latent_statistics(q, axis)}
+
+    def _negative_elbo(
+        self, batch: Batch, q: DiagonalGaussian, z: Tensor, ratio: Tensor
+    ) -> tuple[Tensor, Losses]:
+        """-ELBO per latent dimension, [], and its parts in nats, [B] each, given T D(real) [B]."""
+        autoencoder, beta = self._others[0], schedule_value(self.kl_weight, self.progress)
+        reconstruction = -autoencoder.decode(z, q.mask).log_prob(batch)
+        entropy = q.entropy()
+        largest = event_size(z, q.mask) * 0.5 * (1 + LOG_2PI)
+        kl = largest - entropy + self.adversarial_weight * ratio
+        figures = {"reconstruction": reconstruction, "entropy": entropy, "estimated_kl": kl}
+        return (reconstruction + beta * kl).mean() / self.prior.latents.dims, figures
+
+
+def masked(z: Tensor, mask: Tensor | None) -> Tensor:
+    """z [B, *E], zero at masked items."""
+    return z if mask is None else z * mask.unsqueeze(-1).to(z.dtype)
+
+
+class still:
+    """Within it, a module is in evaluation mode: no dropout, and running statistics stay."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module, self.training = module, module.training
+
+    def __enter__(self) -> None:
+        self.module.eval()
+
+    def __exit__(self, *exception: object) -> None:
+        self.module.train(self.training)

@@ -1,0 +1,184 @@
+"""Recipes with a generator: the denoising diffusion GAN, alone and beside a score prior on the same latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import nn
+
+from .adversarial import Discriminate, Generate
+from .autoencoder import Autoencoder, IdentityAutoencoder
+from .chain import Chain
+from .gan_prior import DenoisingGANPrior, ScoreGANPrior
+from .generator import Generator
+from .latents import LatentSpec
+from .modality import Modality
+from .model import LatentGenerativeModel
+from .nn.discriminator import GridDiscriminator, TokenDiscriminator
+from .nn.transformer import Transformer
+from .nn.vector import VectorDiscriminator, VectorNetwork
+from .objective import JointELBO, Schedule
+from .prior import ScorePrior
+from .process import VPSDE, Process
+from .recipe import LSGM, Prepared, Recipe, standardized
+from .stream import batches
+
+
+def make_generator(
+    latents: LatentSpec,
+    chain: Chain,
+    width: int = 128,
+    depth: int = 4,
+    heads: int = 4,
+    condition_dim: int = 0,
+    expansion: int = 2,
+    noise_dim: int = 64,
+) -> Generator:
+    """The generator that fits a latent: a residual MLP for vectors, the shared transformer for everything else.
+
+    Arguments as in :func:`latentgen.recipe.make_denoiser`; ``noise_dim`` is the size of the noise vector.
+    """
+    network: nn.Module
+    if latents.layout == "vector":
+        network = VectorNetwork(
+            latents, width, depth, condition_dim, style_dim=min(width, noise_dim), self_condition=True
+        )
+    else:
+        network = Transformer(
+            latents,
+            width,
+            depth,
+            heads,
+            condition_dim=condition_dim,
+            expansion=expansion,
+            self_condition=True,
+            style_dim=width,
+        )
+    return Generator(network, chain, noise_dim)
+
+
+def make_discriminator(latents: LatentSpec, width: int = 128, depth: int = 3, condition_dim: int = 0) -> nn.Module:
+    """The discriminator that fits a latent: convolutions for a plane grid, an MLP for a vector, else a transformer."""
+    if latents.layout == "vector":
+        return VectorDiscriminator(latents, width, depth, condition_dim)
+    if latents.layout == "grid" and len(latents.shape) == 3:
+        return GridDiscriminator(latents, width // 2, depth, condition_dim=condition_dim)
+    return TokenDiscriminator(latents, width, depth, condition_dim=condition_dim)
+
+
+class DDGAN(Recipe):
+    """A denoising diffusion GAN on latents, ``[Discriminate, Generate]``: T calls a sample, no likelihood.
+
+    Encoder and decoder are trained with it, unless the modality's autoencoder is the identity or ``autoencoder`` names
+    a trained one, which then stays frozen.
+
+    Args:
+        steps: T; 1 is a one-shot GAN.
+        autoencoder: a trained one to freeze, or the path of a model that holds it; None trains the modality's own.
+        process: the forward process; a linear VP process unless given.
+        spacing: of the chain's times, "log_snr" or "time" (the published one), see :class:`Chain`.
+        times: t_1 < ... < t_T = 1 themselves.
+        kl_weight: beta of the end-to-end loss, or a schedule of it.
+        adversarial_weight: weight of the adversarial signal in the encoder's loss.
+        r1: gamma of the gradient penalty.
+        r1_interval: steps between penalties.
+        width: of generator and discriminator.
+        depth: of the generator.
+        heads: of the generator.
+        expansion: of the generator.
+        noise_dim: size of the generator's noise vector.
+        discriminator_depth: of the discriminator.
+        momentum: of the running statistics that standardise trained latents.
+    """
+
+    def __init__(
+        self,
+        steps: int = 4,
+        autoencoder: str | Autoencoder | None = None,
+        process: Process | None = None,
+        spacing: Literal["time", "log_snr"] = "log_snr",
+        times: Sequence[float] | None = None,
+        kl_weight: float | Schedule | None = None,
+        adversarial_weight: float = 1.0,
+        r1: float = 0.05,
+        r1_interval: int = 4,
+        width: int = 128,
+        depth: int = 4,
+        heads: int = 4,
+        expansion: int = 2,
+        noise_dim: int = 64,
+        discriminator_depth: int = 3,
+        momentum: float = 0.01,
+    ) -> None:
+        self.chain = Chain(process if process is not None else VPSDE(), steps, spacing=spacing, times=times)
+        self.autoencoder, self.momentum = autoencoder, momentum
+        self.kl_weight = kl_weight if kl_weight is not None else Schedule(1e-3, 1.0)
+        self.adversarial_weight, self.r1, self.r1_interval = adversarial_weight, r1, r1_interval
+        self.width, self.depth, self.heads, self.expansion = width, depth, heads, expansion
+        self.noise_dim, self.discriminator_depth = noise_dim, discriminator_depth
+
+    def prepare(self, modality: Modality) -> Prepared:
+        """The discriminator's update, then the generator's."""
+        autoencoder, trained = self._autoencoder(modality)
+        latents, condition_dim = modality.latents, modality.condition_dim
+        generator = make_generator(
+            latents, self.chain, self.width, self.depth, self.heads, condition_dim, self.expansion, self.noise_dim
+        )
+        prior = DenoisingGANPrior(latents, generator)
+        discriminator = make_discriminator(latents, self.width, self.discriminator_depth, condition_dim)
+        objectives = [
+            Discriminate(autoencoder, prior, discriminator, self.r1, self.r1_interval),
+            Generate(autoencoder, prior, discriminator, trained, self.kl_weight, self.adversarial_weight),
+        ]
+        return Prepared(LatentGenerativeModel(modality, autoencoder, prior), objectives)
+
+    def _autoencoder(self, modality: Modality) -> tuple[Autoencoder, bool]:
+        """The autoencoder and whether it is trained."""
+        if self.autoencoder is None:
+            own = modality.autoencoder()
+            if isinstance(own, IdentityAutoencoder):
+                return own, False
+            return standardized(own, modality.latents, self.momentum), True
+        inner = self.autoencoder
+        if isinstance(inner, str):
+            inner = LatentGenerativeModel.from_pretrained(inner).autoencoder
+        fixed = standardized(inner, modality.latents)
+        fixed.fit(batches(modality, modality.dataset("train"), limit=4096))
+        return fixed.requires_grad_(False), False
+
+
+class JointDDGAN(Recipe):
+    """LSGM and a denoising diffusion GAN on the same latents, ``[JointELBO, Discriminate, Generate]``.
+
+    The score prior shapes the latents and gives likelihoods and every sampler; the generator learns the same latents
+    and samples them in T calls (``sampler="gan"``).
+
+    Args:
+        lsgm: the recipe of autoencoder and score prior.
+        gan: the recipe of generator and discriminator; its process is its own, its autoencoder is the LSGM's.
+    """
+
+    def __init__(self, lsgm: LSGM | None = None, gan: DDGAN | None = None) -> None:
+        self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN()
+
+    def prepare(self, modality: Modality) -> Prepared:
+        """LSGM's update, then the discriminator's, then the generator's."""
+        first = self.lsgm.prepare(modality)
+        (joint,) = first.objectives
+        assert isinstance(joint, JointELBO)
+        score, gan = joint.prior, self.gan
+        assert isinstance(score, ScorePrior)
+        latents, condition_dim = modality.latents, modality.condition_dim
+        generator = make_generator(
+            latents, gan.chain, gan.width, gan.depth, gan.heads, condition_dim, gan.expansion, gan.noise_dim
+        )
+        prior = DenoisingGANPrior(latents, generator)
+        discriminator = make_discriminator(latents, gan.width, gan.discriminator_depth, condition_dim)
+        autoencoder = joint.autoencoder
+        objectives = [
+            joint,
+            Discriminate(autoencoder, prior, discriminator, gan.r1, gan.r1_interval),
+            Generate(autoencoder, prior, discriminator),
+        ]
+        return Prepared(LatentGenerativeModel(modality, autoencoder, ScoreGANPrior(score, prior)), objectives)

@@ -1,0 +1,160 @@
+r"""The denoising-diffusion-GAN prior, and the prior that holds a score model and a generator of the same latents."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .generator import Generator
+from .latents import LatentSpec
+from .noise import NoiseStream
+from .prior import Prior, ScorePrior
+from .sampler import GANSampler, Sampler
+
+
+class DenoisingGANPrior(Prior):
+    r"""p(z_{0:T}) = N(z_T; 0, I) prod_k p(z_{k-1} | z_k), sampled in T function calls (Xiao, Kreis, Vahdat 2022).
+
+    p(z_{k-1} | z_k) is the bridge q(z_{k-1} | z_k, z_0) at z_0 = G(z_k, t_k, w), w ~ N(0, I): an implicit, multimodal
+    distribution. It has samples but no density.
+
+    Args:
+        latents: what the latent looks like.
+        generator: G with its chain of T steps.
+    """
+
+    def __init__(self, latents: LatentSpec, generator: Generator) -> None:
+        super().__init__()
+        self.latents, self.generator = latents, generator
+
+    @property
+    def steps(self) -> int:
+        """T, the number of function calls of a sample."""
+        return self.generator.chain.steps
+
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """The sampler "gan" alone."""
+        return ("gan",)
+
+    @property
+    def default_sampler(self) -> str:
+        """The sampler "gan"."""
+        return "gan"
+
+    def denoiser_of(self, sampler: Sampler) -> Denoiser:
+        """The generator."""
+        return self.generator
+
+    @property
+    def has_likelihood(self) -> bool:
+        """False: an implicit distribution has no density."""
+        return False
+
+    def sample(
+        self,
+        n: int,
+        mask: Tensor | None = None,
+        sampler: Sampler | None = None,
+        noise: NoiseStream | None = None,
+        condition: Tensor | None = None,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """Start at N(0, terminal_std^2 I) and draw z_{T-1}, ..., z_0.
+
+        Args:
+            n: number of samples.
+            mask: True where an item is real, shape [n, N], or None.
+            sampler: a ``GANSampler`` or None.
+            noise: the samples' own random streams; None draws from torch's global generator.
+            condition: shape [n, F] or None.
+            guidance: must be 1; guidance needs a score prior.
+
+        Returns:
+            z_0, shape [n, *E], latent units.
+
+        Raises:
+            ValueError: for another sampler or guidance.
+        """
+        chosen = sampler if sampler is not None else GANSampler()
+        if not isinstance(chosen, GANSampler):
+            raise ValueError(
+                f"sampler is {type(chosen).__name__}; a denoising diffusion GAN is sampled by 'gan' alone, in its "
+                f"{self.steps} calls."
+            )
+        if guidance != 1.0:
+            raise ValueError(f"guidance is {guidance}; a denoising diffusion GAN has none, leave it at 1.")
+        z_t = self._start(n, mask, noise) * self.generator.process.terminal_std
+        return chosen(self.generator, z_t, mask=mask, condition=condition, noise=noise)
+
+    def cross_entropy(self, z: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Not there.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "a denoising diffusion GAN has no likelihood; train a score prior on the same latents (recipe JointDDGAN) "
+            "for one."
+        )
+
+    def log_prob(self, z: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Not there.
+
+        Raises:
+            ValueError: always.
+        """
+        return self.cross_entropy(z, mask, condition)
+
+
+class ScoreGANPrior(Prior):
+    """One latent space, two samplers of it: a score prior with likelihoods and a generator that takes T calls.
+
+    Args:
+        score: the score prior; gives densities and every sampler but "gan".
+        gan: the denoising diffusion GAN; sampler "gan".
+    """
+
+    def __init__(self, score: ScorePrior, gan: DenoisingGANPrior) -> None:
+        super().__init__()
+        self.latents, self.score, self.gan = score.latents, score, gan
+
+    @property
+    def steps(self) -> int:
+        """T of the generator."""
+        return self.gan.steps
+
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """Those of both."""
+        return (*self.score.samplers, *self.gan.samplers)
+
+    @property
+    def score_prior(self) -> ScorePrior:
+        """The score prior."""
+        return self.score
+
+    def denoiser_of(self, sampler: Sampler) -> Denoiser:
+        """The generator for a ``GANSampler``, else the denoiser."""
+        return self.gan.generator if isinstance(sampler, GANSampler) else self.score.denoiser
+
+    def sample(
+        self,
+        n: int,
+        mask: Tensor | None = None,
+        sampler: Sampler | None = None,
+        noise: NoiseStream | None = None,
+        condition: Tensor | None = None,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """By the generator for a ``GANSampler``, else by the score prior; shape [n, *E], latent units."""
+        chosen: Prior = self.gan if isinstance(sampler, GANSampler) else self.score
+        return chosen.sample(n, mask, sampler, noise, condition, guidance)
+
+    def cross_entropy(self, z: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """The score prior's bound on -ln p(z), nats, shape [B]."""
+        return self.score.cross_entropy(z, mask, condition)
+
+    def log_prob(self, z: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """The score prior's ln p(z) by the probability flow, nats, shape [B]."""
+        return self.score.log_prob(z, mask, condition)

@@ -1,0 +1,116 @@
+r"""The generator of a denoising diffusion GAN: one draw of z_0 given z_t, multimodal through a noise vector."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .chain import Chain
+from .denoiser import Denoiser
+from .nn.mapping import MappingNetwork
+from .noise import NoiseStream, normal_like
+from .tensors import item_mask, over
+
+
+class GeneratorNoise(NamedTuple):
+    """What makes a generator's draw random.
+
+    Attributes:
+        style: w, one vector a sample, shape [B, noise_dim], unit variance.
+        event: u, noise of the latent's own shape, shape [B, *E], unit variance.
+    """
+
+    style: Tensor
+    event: Tensor
+
+
+class Generator(Denoiser):
+    r"""z_0 = G(z_t, t, w, u) with normal w and u (Xiao, Kreis, Vahdat 2022, Section 3.2, started as a normal
+    posterior).
+
+    c = (alpha s^2 / v) z_t + (sigma s / sqrt(v)) u with v = alpha^2 s^2 + sigma^2 is an exact draw of z_0 given z_t if
+    z_0 ~ N(0, s^2 I); G = c + (sigma s / sqrt(v)) F(z_t / sqrt(v), lambda, c / s, style(w)) corrects it. A network
+    that starts at zero so starts as the posterior of normal latents, spread and all; one that starts as its mean tends
+    to learn one mode for each z_t.
+
+    It is also a denoiser (of the started process of its chain) whose every prediction draws new noise.
+
+    Args:
+        network: F(z, log_snr, mask, condition, previous=c, style=...) -> [B, *E] with attributes ``style_dim`` > 0 and
+            ``self_condition``: the input of self-conditioning takes c.
+        chain: the T steps.
+        noise_dim: size of w.
+        mapping_depth: layers of the mapping network after its first.
+
+    Raises:
+        ValueError: if the network takes no style vector or no second input.
+    """
+
+    def __init__(self, network: nn.Module, chain: Chain, noise_dim: int = 64, mapping_depth: int = 2) -> None:
+        super().__init__(network, chain.process)
+        style_dim = int(getattr(network, "style_dim", 0))
+        if style_dim < 1 or not getattr(network, "self_condition", False):
+            raise ValueError(
+                f"network is a {type(network).__name__} with style_dim={style_dim}; a generator's takes a style and a "
+                "second input: build it with style_dim=128 and self_condition=True, for example."
+            )
+        self.chain, self.noise_dim = chain, noise_dim
+        self.mapping = MappingNetwork(noise_dim, style_dim, mapping_depth)
+
+    @property
+    def self_condition(self) -> bool:
+        """A generator takes no earlier prediction."""
+        return False
+
+    def draw_noise(self, z_t: Tensor, noise: NoiseStream | None = None) -> GeneratorNoise:
+        """w and u ~ N(0, I) for a batch like z_t [B, *E], from the samples' own streams or torch's global one."""
+        like = z_t.new_empty((len(z_t), self.noise_dim))
+        style = torch.randn_like(like) if noise is None else noise.normal((self.noise_dim,), like=like)
+        return GeneratorNoise(style, normal_like(z_t, noise))
+
+    def generate(
+        self, z_t: Tensor, t: Tensor, w: GeneratorNoise, mask: Tensor | None = None, condition: Tensor | None = None
+    ) -> Tensor:
+        """Draw z_0 given z_t; in evaluation mode counts as one function call.
+
+        Args:
+            z_t: noisy latent, shape [B, *E], latent units.
+            t: time of the chain, shape [B].
+            w: what makes the draw random.
+            mask: True where an item is real, shape [B, N], or None.
+            condition: shape [B, F] or None.
+
+        Returns:
+            z_0, shape [B, *E], latent units.
+        """
+        if not self.training:
+            self.calls += 1
+        return self._clean(z_t, t, w, mask, condition)
+
+    def _clean(
+        self, z_t: Tensor, t: Tensor, w: GeneratorNoise, mask: Tensor | None, condition: Tensor | None
+    ) -> Tensor:
+        process, s = self.process, self.process.latent_std
+        alpha, sigma = process.alpha(t), process.sigma(t)
+        inverse = ((alpha * s) ** 2 + sigma**2).rsqrt()
+        scale = over(sigma * s * inverse, z_t)
+        candidate = over(alpha * s**2 * inverse**2, z_t) * z_t + scale * w.event
+        candidate = candidate if mask is None else candidate * item_mask(mask, candidate)
+        style = self.mapping(w.style.to(z_t.dtype))
+        out: Tensor = self.network(
+            over(inverse, z_t) * z_t, process.log_snr(t), mask, condition, candidate / s, style
+        )
+        return candidate + scale * out.to(z_t.dtype)
+
+    def noise(
+        self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
+    ) -> Tensor:
+        """eps_hat = (z_t - alpha G) / sigma for a new w, shape [B, *E]."""
+        clean = self._clean(z_t, t, self.draw_noise(z_t), mask, condition)
+        return self.implied_noise(z_t, t, clean)
+
+    def implied_noise(self, z_t: Tensor, t: Tensor, z_0: Tensor) -> Tensor:
+        """(z_t - alpha z_0) / sigma, shape [B, *E]."""
+        return (z_t - over(self.process.alpha(t), z_t) * z_0) / over(self.process.sigma(t), z_t)
