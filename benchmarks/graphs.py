@@ -44,6 +44,7 @@ class Problem:
     seeds: int | None = None
     sets: int = 10
     gate_sets: int = 3
+    gpu: bool = False
     recipe: dict[str, Any] = field(default_factory=dict)
 
 
@@ -93,6 +94,42 @@ PROBLEMS = {
     "sbm": Problem("sbm", _file("graphs/sbm.jsonl", valid="sbm_lite", latent=12), 150, 40, batch_size=4, seeds=1),
     "qm9": Problem(
         "qm9", _file("molecules/qm9.csv", protocol="molecules"), 2500, 2000, seeds=1, family="molecules"
+    ),
+    "planar64_gpu": Problem(
+        "planar64_gpu",
+        _file("graphs/planar.jsonl", valid="planar", latent=12, width=128),
+        6000,
+        40,
+        batch_size=64,
+        calls=(10, 25, 100),
+        seeds=1,
+        gpu=True,
+        recipe={"width": 256, "depth": 6, "heads": 8},
+    ),
+    "sbm_gpu": Problem(
+        "sbm_gpu",
+        _file("graphs/sbm.jsonl", valid="sbm_lite", latent=12, width=96),
+        3000,
+        40,
+        batch_size=16,
+        calls=(10, 25, 100),
+        seeds=1,
+        gpu=True,
+        recipe={"width": 192, "depth": 6, "heads": 6},
+    ),
+    "qm9_gpu": Problem(
+        "qm9_gpu",
+        _file("molecules/qm9.csv", protocol="molecules", width=128),
+        8000,
+        10000,
+        batch_size=512,
+        calls=(6, 10, 25),
+        seeds=1,
+        sets=1,
+        gate_sets=1,
+        family="molecules",
+        gpu=True,
+        recipe={"width": 192, "depth": 6, "heads": 6},
     ),
 }
 
