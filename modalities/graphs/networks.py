@@ -12,6 +12,7 @@ from latentgen.nn.mlp import MLP
 from latentgen.nn.transformer import Attention, attention_mask
 from latentgen.tensors import Batch
 
+from .eigen import eigh
 from .likelihood import GraphLikelihood
 
 WALK_LENGTH = 8
@@ -51,7 +52,7 @@ def spectral_features(adjacency: Tensor, mask: Tensor, size: int) -> Tensor:
     jitter = torch.randn_like(adjacency) * real
     # repeated eigenvalues leave their eigenvectors open; a tiny random matrix chooses them, whatever the padding
     matrix = adjacency * scale.unsqueeze(1) * scale.unsqueeze(2) + JITTER * (jitter + jitter.transpose(1, 2))
-    values, vectors = torch.linalg.eigh(matrix)
+    values, vectors = eigh(matrix)
     order = values.abs().argsort(dim=1, descending=True)[:, :size]
     values = values.gather(1, order)
     vectors = vectors.gather(2, order.unsqueeze(1).expand(-1, vectors.shape[1], -1))
