@@ -16,7 +16,7 @@ from .autoencoder import Autoencoder
 from .distributions import LOG_2PI, DiagonalGaussian
 from .gan_prior import DenoisingGANPrior
 from .objective import Losses, Objective, Schedule, frozen, latent_statistics, schedule_value
-from .tensors import Batch, event_size, event_sum
+from .tensors import Batch, event_size, event_sum, over
 
 
 class Discriminate(Objective):
@@ -31,6 +31,7 @@ class Discriminate(Objective):
         discriminator: D(z_s, z_t, log_snr, mask, condition) -> logits [B].
         r1: gamma.
         r1_interval: steps between penalties, the same on every process.
+        posterior_noise: rho; the latents are mean + rho std eps.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class Discriminate(Objective):
         discriminator: nn.Module,
         r1: float = 0.05,
         r1_interval: int = 4,
+        posterior_noise: float = 1.0,
     ) -> None:
         super().__init__()
+        self.posterior_noise = posterior_noise
         if r1_interval < 1:
             raise ValueError(f"r1_interval is {r1_interval}; it must be at least 1 step.")
         self.discriminator, self.r1, self.r1_interval = discriminator, r1, r1_interval
@@ -58,7 +61,7 @@ class Discriminate(Objective):
         chain, condition = prior.generator.chain, batch.get("condition")
         with torch.no_grad(), still(autoencoder):
             q = autoencoder.encode(batch)
-            k, z_s, z_t = chain.draw(q.rsample())
+            k, z_s, z_t = chain.draw(latents_of(q, self.posterior_noise))
             t = chain.time(k)
             z_0 = prior.generator.generate(z_t, t, prior.generator.draw_noise(z_t), q.mask, condition)
             fake = masked(chain.posterior(z_t, z_0, k).rsample(), q.mask)
@@ -107,6 +110,10 @@ class Generate(Objective):
         train_autoencoder: update encoder and decoder too.
         kl_weight: beta, or a schedule of it.
         adversarial_weight: weight of the discriminator's term in the encoder's loss; 1 is the estimate above.
+        regression: weight of ||z_0 - G||^2 a dimension, in units of the normal posterior's variance. A little steadies
+            the steps whose posterior has one mode; a large weight leaves a mean and no GAN.
+        posterior_noise: rho; the latents are mean + rho std eps. Below 1 the generator learns to leave out what a
+            decoder would have to remove; it must be 1 with ``train_autoencoder``, whose bound is one on draws.
     """
 
     def __init__(
@@ -117,8 +124,11 @@ class Generate(Objective):
         train_autoencoder: bool = False,
         kl_weight: float | Schedule = 1.0,
         adversarial_weight: float = 1.0,
+        posterior_noise: float = 1.0,
+        regression: float = 0.0,
     ) -> None:
         super().__init__()
+        self.posterior_noise, self.regression = posterior_noise, regression
         self.prior, self.train_autoencoder = prior, train_autoencoder
         self.kl_weight, self.adversarial_weight = kl_weight, adversarial_weight
         if train_autoencoder:
@@ -141,7 +151,7 @@ class Generate(Objective):
         else:
             with torch.no_grad(), still(autoencoder):
                 q = autoencoder.encode(batch)
-                z = q.rsample()
+                z = latents_of(q, self.posterior_noise)
         k, z_s, z_t = chain.draw(z)
         t, given = chain.time(k), masked(z_t.detach(), q.mask)
         log_snr = chain.process.log_snr(t)
@@ -151,6 +161,10 @@ class Generate(Objective):
             logit = discriminator(fake, given, log_snr, q.mask, condition).float()
             loss = softplus(-logit).mean()
             figures = {"generator_loss": loss}
+            if self.regression > 0:
+                error = event_sum((over(1 / generator.spread(t), z) * (z_0 - z.detach())) ** 2, q.mask)
+                figures["regression_error"] = (error / event_size(z, q.mask)).mean()
+                loss = loss + self.regression * figures["regression_error"]
             if self.train_autoencoder:
                 ratio = discriminator(masked(z_s, q.mask), masked(z_t, q.mask), log_snr, q.mask, condition).float()
                 bound, more = self._negative_elbo(batch, q, z, chain.steps * ratio)
@@ -170,6 +184,11 @@ class Generate(Objective):
         kl = largest - entropy + self.adversarial_weight * ratio
         figures = {"reconstruction": reconstruction, "entropy": entropy, "estimated_kl": kl}
         return (reconstruction + beta * kl).mean() / self.prior.latents.dims, figures
+
+
+def latents_of(q: DiagonalGaussian, noise: float) -> Tensor:
+    """mean + noise std eps, shape [B, *E]: a draw for noise = 1, the mean for noise = 0."""
+    return DiagonalGaussian(q.mean, noise * q.std, q.mask).rsample()
 
 
 def masked(z: Tensor, mask: Tensor | None) -> Tensor:

@@ -90,6 +90,9 @@ class DDGAN(Recipe):
         noise_dim: size of the generator's noise vector.
         discriminator_depth: of the discriminator.
         momentum: of the running statistics that standardise trained latents.
+        regression: weight of the generator's squared error beside its adversarial loss.
+        posterior_noise: share of the posterior's noise in the latents that the generator learns, where the autoencoder
+            is not trained with it.
     """
 
     def __init__(
@@ -110,7 +113,10 @@ class DDGAN(Recipe):
         noise_dim: int = 64,
         discriminator_depth: int = 3,
         momentum: float = 0.01,
+        posterior_noise: float = 1.0,
+        regression: float = 0.0,
     ) -> None:
+        self.posterior_noise, self.regression = posterior_noise, regression
         self.chain = Chain(process if process is not None else VPSDE(), steps, spacing=spacing, times=times)
         self.autoencoder, self.momentum = autoencoder, momentum
         self.kl_weight = kl_weight if kl_weight is not None else Schedule(1e-3, 1.0)
@@ -127,9 +133,19 @@ class DDGAN(Recipe):
         )
         prior = DenoisingGANPrior(latents, generator)
         discriminator = make_discriminator(latents, self.width, self.discriminator_depth, condition_dim)
+        noise = 1.0 if trained else self.posterior_noise
         objectives = [
-            Discriminate(autoencoder, prior, discriminator, self.r1, self.r1_interval),
-            Generate(autoencoder, prior, discriminator, trained, self.kl_weight, self.adversarial_weight),
+            Discriminate(autoencoder, prior, discriminator, self.r1, self.r1_interval, noise),
+            Generate(
+                autoencoder,
+                prior,
+                discriminator,
+                trained,
+                self.kl_weight,
+                self.adversarial_weight,
+                noise,
+                self.regression,
+            ),
         ]
         return Prepared(LatentGenerativeModel(modality, autoencoder, prior), objectives)
 
@@ -178,7 +194,13 @@ class JointDDGAN(Recipe):
         autoencoder = joint.autoencoder
         objectives = [
             joint,
-            Discriminate(autoencoder, prior, discriminator, gan.r1, gan.r1_interval),
-            Generate(autoencoder, prior, discriminator),
+            Discriminate(autoencoder, prior, discriminator, gan.r1, gan.r1_interval, gan.posterior_noise),
+            Generate(
+                autoencoder,
+                prior,
+                discriminator,
+                posterior_noise=gan.posterior_noise,
+                regression=gan.regression,
+            ),
         ]
         return Prepared(LatentGenerativeModel(modality, autoencoder, ScoreGANPrior(score, prior)), objectives)

@@ -89,6 +89,12 @@ class Generator(Denoiser):
             self.calls += 1
         return self._clean(z_t, t, w, mask, condition)
 
+    def spread(self, t: Tensor) -> Tensor:
+        """sigma s / sqrt(alpha^2 s^2 + sigma^2): standard deviation of normal latents given z_t, shape [B]."""
+        process, s = self.process, self.process.latent_std
+        sigma = process.sigma(t)
+        return sigma * s * ((process.alpha(t) * s) ** 2 + sigma**2).rsqrt()
+
     def _clean(
         self, z_t: Tensor, t: Tensor, w: GeneratorNoise, mask: Tensor | None, condition: Tensor | None
     ) -> Tensor:

@@ -1,0 +1,5 @@
+"""Metrics for any modality."""
+
+from .modes import mode_statistics
+
+__all__ = ["mode_statistics"]
