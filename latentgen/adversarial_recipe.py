@@ -34,10 +34,11 @@ def make_generator(
     condition_dim: int = 0,
     expansion: int = 2,
     noise_dim: int = 64,
+    gate: float = 1.0,
 ) -> Generator:
     """The generator that fits a latent: a residual MLP for vectors, the shared transformer for everything else.
 
-    Arguments as in :func:`latentgen.recipe.make_denoiser`; ``noise_dim`` is the size of the noise vector.
+    Arguments as in :func:`latentgen.recipe.make_denoiser`; ``noise_dim`` and ``gate`` as in :class:`Generator`.
     """
     network: nn.Module
     if latents.layout == "vector":
@@ -55,7 +56,7 @@ def make_generator(
             self_condition=True,
             style_dim=width,
         )
-    return Generator(network, chain, noise_dim)
+    return Generator(network, chain, noise_dim, gate=gate)
 
 
 def make_discriminator(latents: LatentSpec, width: int = 128, depth: int = 3, condition_dim: int = 0) -> nn.Module:
@@ -173,9 +174,14 @@ class JointDDGAN(Recipe):
     Args:
         lsgm: the recipe of autoencoder and score prior.
         gan: the recipe of generator and discriminator; its process is its own, its autoencoder is the LSGM's.
+        refine: whether the generator starts from the score prior's E[z_0 | z_t] and corrects it.
+        gate: the generator's initial share of noise, see :class:`Generator`.
     """
 
-    def __init__(self, lsgm: LSGM | None = None, gan: DDGAN | None = None) -> None:
+    def __init__(
+        self, lsgm: LSGM | None = None, gan: DDGAN | None = None, refine: bool = True, gate: float = 0.3
+    ) -> None:
+        self.refine, self.gate = refine, gate
         self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN()
 
     def prepare(self, modality: Modality) -> Prepared:
@@ -187,7 +193,15 @@ class JointDDGAN(Recipe):
         assert isinstance(score, ScorePrior)
         latents, condition_dim = modality.latents, modality.condition_dim
         generator = make_generator(
-            latents, gan.chain, gan.width, gan.depth, gan.heads, condition_dim, gan.expansion, gan.noise_dim
+            latents,
+            gan.chain,
+            gan.width,
+            gan.depth,
+            gan.heads,
+            condition_dim,
+            gan.expansion,
+            gan.noise_dim,
+            self.gate if self.refine else 1.0,
         )
         prior = DenoisingGANPrior(latents, generator)
         discriminator = make_discriminator(latents, gan.width, gan.discriminator_depth, condition_dim)
@@ -203,4 +217,5 @@ class JointDDGAN(Recipe):
                 regression=gan.regression,
             ),
         ]
-        return Prepared(LatentGenerativeModel(modality, autoencoder, ScoreGANPrior(score, prior)), objectives)
+        both = ScoreGANPrior(score, prior, self.refine)
+        return Prepared(LatentGenerativeModel(modality, autoencoder, both), objectives)

@@ -113,11 +113,14 @@ class ScoreGANPrior(Prior):
     Args:
         score: the score prior; gives densities and every sampler but "gan".
         gan: the denoising diffusion GAN; sampler "gan".
+        refine: whether the generator starts from the score prior's E[z_0 | z_t], see :class:`Generator`.
     """
 
-    def __init__(self, score: ScorePrior, gan: DenoisingGANPrior) -> None:
+    def __init__(self, score: ScorePrior, gan: DenoisingGANPrior, refine: bool = False) -> None:
         super().__init__()
         self.latents, self.score, self.gan = score.latents, score, gan
+        if refine:
+            gan.generator.refine(score.denoiser)
 
     @property
     def steps(self) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .chain import Chain
-from .denoiser import Denoiser
+from .denoiser import Denoiser, Prediction
 from .nn.mapping import MappingNetwork
 from .noise import NoiseStream, normal_like
 from .tensors import item_mask, over
@@ -30,10 +30,13 @@ class Generator(Denoiser):
     r"""z_0 = G(z_t, t, w, u) with normal w and u (Xiao, Kreis, Vahdat 2022, Section 3.2, started as a normal
     posterior).
 
-    c = (alpha s^2 / v) z_t + (sigma s / sqrt(v)) u with v = alpha^2 s^2 + sigma^2 is an exact draw of z_0 given z_t if
-    z_0 ~ N(0, s^2 I); G = c + (sigma s / sqrt(v)) F(z_t / sqrt(v), lambda, c / s, style(w)) corrects it. A network
-    that starts at zero so starts as the posterior of normal latents, spread and all; one that starts as its mean tends
-    to learn one mode for each z_t.
+    m = (alpha s^2 / v) z_t and r = sigma s / sqrt(v) with v = alpha^2 s^2 + sigma^2 are the mean and the standard
+    deviation of z_0 given z_t if z_0 ~ N(0, s^2 I). With a gate g, c = m + g r u is a candidate and G = c + r F(z_t /
+    sqrt(v), lambda, c / s, style(w)) corrects it. At g = 1, a network that starts at zero starts as the posterior of
+    normal latents, spread and all; one that starts as the mean alone tends to learn one mode for each z_t.
+
+    :meth:`refine` puts a trained or jointly trained denoiser's E[z_0 | z_t] in the place of m: a generator that starts
+    as ancestral sampling in T calls and learns the rest. One function call then evaluates both networks.
 
     It is also a denoiser (of the started process of its chain) whose every prediction draws new noise.
 
@@ -43,12 +46,15 @@ class Generator(Denoiser):
         chain: the T steps.
         noise_dim: size of w.
         mapping_depth: layers of the mapping network after its first.
+        gate: start of g, which is learned for every step of the chain.
 
     Raises:
         ValueError: if the network takes no style vector or no second input.
     """
 
-    def __init__(self, network: nn.Module, chain: Chain, noise_dim: int = 64, mapping_depth: int = 2) -> None:
+    def __init__(
+        self, network: nn.Module, chain: Chain, noise_dim: int = 64, mapping_depth: int = 2, gate: float = 1.0
+    ) -> None:
         super().__init__(network, chain.process)
         style_dim = int(getattr(network, "style_dim", 0))
         if style_dim < 1 or not getattr(network, "self_condition", False):
@@ -58,11 +64,18 @@ class Generator(Denoiser):
             )
         self.chain, self.noise_dim = chain, noise_dim
         self.mapping = MappingNetwork(noise_dim, style_dim, mapping_depth)
+        self.gate = nn.Parameter(torch.full((chain.steps,), float(gate)))
+        # held outside of the module tree: its weights belong to, and are stored with, the score prior
+        self._base: tuple[Denoiser, ...] = ()
 
     @property
     def self_condition(self) -> bool:
         """A generator takes no earlier prediction."""
         return False
+
+    def refine(self, denoiser: Denoiser) -> None:
+        """Start from this denoiser's E[z_0 | z_t], which gets no gradient from here."""
+        self._base = (denoiser,)
 
     def draw_noise(self, z_t: Tensor, noise: NoiseStream | None = None) -> GeneratorNoise:
         """w and u ~ N(0, I) for a batch like z_t [B, *E], from the samples' own streams or torch's global one."""
@@ -99,16 +112,29 @@ class Generator(Denoiser):
         self, z_t: Tensor, t: Tensor, w: GeneratorNoise, mask: Tensor | None, condition: Tensor | None
     ) -> Tensor:
         process, s = self.process, self.process.latent_std
-        alpha, sigma = process.alpha(t), process.sigma(t)
-        inverse = ((alpha * s) ** 2 + sigma**2).rsqrt()
-        scale = over(sigma * s * inverse, z_t)
-        candidate = over(alpha * s**2 * inverse**2, z_t) * z_t + scale * w.event
+        inverse = ((process.alpha(t) * s) ** 2 + process.sigma2(t)).rsqrt()
+        spread = over(self.spread(t), z_t)
+        step = torch.searchsorted(torch.tensor(self.chain.times[1:], device=t.device) - 1e-6, t.detach().float())
+        candidate = self._mean(z_t, t, mask, condition) + over(self.gate[step], z_t) * spread * w.event
         candidate = candidate if mask is None else candidate * item_mask(mask, candidate)
         style = self.mapping(w.style.to(z_t.dtype))
         out: Tensor = self.network(
             over(inverse, z_t) * z_t, process.log_snr(t), mask, condition, candidate / s, style
         )
-        return candidate + scale * out.to(z_t.dtype)
+        return candidate + spread * out.to(z_t.dtype)
+
+    def _mean(self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+        """m, or E[z_0 | z_t] by the denoiser at its own time of the same log-SNR, shape [B, *E]."""
+        process, s = self.process, self.process.latent_std
+        alpha = process.alpha(t)
+        if not self._base:
+            return over(alpha * s**2 / ((alpha * s) ** 2 + process.sigma2(t)), z_t) * z_t
+        (base,) = self._base
+        with torch.no_grad():
+            same = base.process.time_of_log_snr(process.log_snr(t)).clamp(base.process.t_min, 1.0)
+            z_same = over(base.process.alpha(same) / alpha, z_t) * z_t
+            eps = base.noise(z_same, same, mask, condition)
+            return Prediction(z_same, eps, base.process.alpha(same), base.process.sigma(same)).mean
 
     def noise(
         self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
