@@ -114,7 +114,7 @@ class Generator(Denoiser):
         process, s = self.process, self.process.latent_std
         inverse = ((process.alpha(t) * s) ** 2 + process.sigma2(t)).rsqrt()
         spread = over(self.spread(t), z_t)
-        step = torch.searchsorted(torch.tensor(self.chain.times[1:], device=t.device) - 1e-6, t.detach().float())
+        step = torch.searchsorted(torch.tensor(self.chain.times[1:], device=t.device) + 1e-6, t.detach().float())
         candidate = self._mean(z_t, t, mask, condition) + over(self.gate[step], z_t) * spread * w.event
         candidate = candidate if mask is None else candidate * item_mask(mask, candidate)
         style = self.mapping(w.style.to(z_t.dtype))
