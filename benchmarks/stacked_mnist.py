@@ -1,4 +1,4 @@
-"""Stacked MNIST: three random digits on three channels, 1,000 modes; latent GANs with T = 1, 2, 4, 8, and a score prior.
+"""Stacked MNIST: three random digits on three channels, 1,000 modes; latent GANs with T = 1, 2, 4, 8 and a score prior.
 
 All priors are trained on one frozen convolutional autoencoder, with equal numbers of steps. Modes are read by a digit
 classifier that is trained here; 25,600 samples a model.

@@ -87,7 +87,7 @@ class GaussianGrid(Modality):
         return torch.where(near, number, -torch.ones_like(number))
 
     def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
-        """``modes`` hit, share ``within`` 3 sigma of one (98.9 % of real points), ``mode_kl`` of their weights (nats)."""
+        """``modes`` hit, share ``within`` 3 sigma of one (98.9 % of real ones), ``mode_kl`` of their weights (nats)."""
         numbers = self.modes(generated["x"])
         return {"within": float((numbers >= 0).float().mean()), **mode_statistics(numbers, self.side**2)}
 

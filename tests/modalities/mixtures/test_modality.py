@@ -44,5 +44,5 @@ def test_splits_differ_and_stay() -> None:
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="side is 1; a grid has at least 2 modes"):
         GaussianGrid(side=1)
-    with pytest.raises(ValueError, match="std is 0.5; give a number between 0 and 1/6"):
+    with pytest.raises(ValueError, match=r"std is 0\.5; give a number between 0 and 1/6"):
         GaussianGrid(std=0.5)
