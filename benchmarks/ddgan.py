@@ -41,7 +41,7 @@ def train_mixture(modality: GaussianGrid, steps_t: int | None, run: Path, seed: 
     else:
         recipe = latentgen.DDGAN(steps_t, r1=0.02, depth=3)
         options = latentgen.TrainingOptions(
-            steps=8000, batch_size=256, generator_lr=1e-3, discriminator_lr=1e-3, seed=seed, checkpoint_every=0
+            steps=6500, batch_size=256, generator_lr=1e-3, discriminator_lr=1e-3, seed=seed, checkpoint_every=0
         )
     prepared = recipe.prepare(modality)
     return latentgen.Trainer(prepared.model, prepared.objectives, run, options, quiet=True).fit()
