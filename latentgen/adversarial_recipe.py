@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -23,6 +23,16 @@ from .prior import ScorePrior
 from .process import VPSDE, Process
 from .recipe import LSGM, Prepared, Recipe, standardized
 from .stream import batches
+
+REFINED: dict[str, Any] = {
+    "levels": (4.0, 1.5),
+    "width": 96,
+    "depth": 3,
+    "discriminator_depth": 2,
+    "posterior_noise": 0.0,
+    "regression": 5.0,
+}
+"""Options of a generator that corrects a score prior's posterior mean: smaller networks, steps where the mean is sharp, clean latents."""
 
 
 def make_generator(
@@ -79,6 +89,8 @@ class DDGAN(Recipe):
         autoencoder: a trained one to freeze, or the path of a model that holds it; None trains the modality's own.
         process: the forward process; a linear VP process unless given.
         spacing: of the chain's times, "log_snr" or "time" (the published one), see :class:`Chain`.
+        levels: log-SNRs of t_1 and t_{T-1} for spacing "log_snr". They belong where latents take their shape: at noise
+            between the distance of modes and the width of one.
         times: t_1 < ... < t_T = 1 themselves.
         kl_weight: beta of the end-to-end loss, or a schedule of it.
         adversarial_weight: weight of the adversarial signal in the encoder's loss.
@@ -102,6 +114,7 @@ class DDGAN(Recipe):
         autoencoder: str | Autoencoder | None = None,
         process: Process | None = None,
         spacing: Literal["time", "log_snr"] = "log_snr",
+        levels: tuple[float, float] = (3.8, -0.5),
         times: Sequence[float] | None = None,
         kl_weight: float | Schedule | None = None,
         adversarial_weight: float = 1.0,
@@ -118,7 +131,7 @@ class DDGAN(Recipe):
         regression: float = 0.0,
     ) -> None:
         self.posterior_noise, self.regression = posterior_noise, regression
-        self.chain = Chain(process if process is not None else VPSDE(), steps, spacing=spacing, times=times)
+        self.chain = Chain(process if process is not None else VPSDE(), steps, spacing=spacing, levels=levels, times=times)
         self.autoencoder, self.momentum = autoencoder, momentum
         self.kl_weight = kl_weight if kl_weight is not None else Schedule(1e-3, 1.0)
         self.adversarial_weight, self.r1, self.r1_interval = adversarial_weight, r1, r1_interval
@@ -179,10 +192,10 @@ class JointDDGAN(Recipe):
     """
 
     def __init__(
-        self, lsgm: LSGM | None = None, gan: DDGAN | None = None, refine: bool = True, gate: float = 0.3
+        self, lsgm: LSGM | None = None, gan: DDGAN | None = None, refine: bool = True, gate: float = 0.1
     ) -> None:
         self.refine, self.gate = refine, gate
-        self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN()
+        self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN(**REFINED)
 
     def prepare(self, modality: Modality) -> Prepared:
         """LSGM's update, then the discriminator's, then the generator's."""
