@@ -11,15 +11,15 @@ from pathlib import Path
 
 from latentgen.checkpoint import latest_checkpoint, load_checkpoint
 
-SCRIPT = Path(__file__).parent.parent / "tests" / "distributed_script.py"
+SCRIPT = Path(__file__).parent.parent / "tests" / "distributed_gan_script.py"
 
 
-def two_ranks_difference(recipe: str = "gan", batch_size: int = 16) -> float:
+def two_ranks_difference(batch_size: int = 16) -> float:
     """Largest absolute difference of a parameter of model and discriminator after the two runs."""
     with tempfile.TemporaryDirectory() as folder:
         one, two = Path(folder) / "one", Path(folder) / "two"
-        _launch(1, str(one), str(batch_size), recipe)
-        _launch(2, str(two), str(batch_size // 2), recipe)
+        _launch(1, str(one), str(batch_size))
+        _launch(2, str(two), str(batch_size // 2))
         left, right = (load_checkpoint(latest_checkpoint(run))[0] for run in (one, two))  # type: ignore[arg-type]
     parts = [name for name in left if name == "model" or name.startswith("objective-")]
     if len(parts) < 2:

@@ -32,7 +32,7 @@ REFINED: dict[str, Any] = {
     "posterior_noise": 0.0,
     "regression": 5.0,
 }
-"""Options of a generator that corrects a score prior's posterior mean: smaller networks, steps where the mean is sharp, clean latents."""
+"""Options of a generator that corrects a score prior's mean: small networks, steps where it is sharp, clean latents."""
 
 
 def make_generator(
@@ -131,7 +131,8 @@ class DDGAN(Recipe):
         regression: float = 0.0,
     ) -> None:
         self.posterior_noise, self.regression = posterior_noise, regression
-        self.chain = Chain(process if process is not None else VPSDE(), steps, spacing=spacing, levels=levels, times=times)
+        process = process if process is not None else VPSDE()
+        self.chain = Chain(process, steps, spacing=spacing, levels=levels, times=times)
         self.autoencoder, self.momentum = autoencoder, momentum
         self.kl_weight = kl_weight if kl_weight is not None else Schedule(1e-3, 1.0)
         self.adversarial_weight, self.r1, self.r1_interval = adversarial_weight, r1, r1_interval

@@ -118,7 +118,7 @@ class ChainRatio(nn.Module):
         return alpha * mean, alpha**2 * std**2 + self.chain.process.sigma2(t)
 
     def reverse(self, z_s, z_t, s, t, mean, std):
-        a, v = self.chain.process.transition(s, t)
+        a = self.chain.process.transition(s, t)[0]
         (mean_s, var_s), (mean_t, var_t) = self.law(s, mean, std), self.law(t, mean, std)
         gain = a * var_s / var_t
         var = var_s - gain * a * var_s
@@ -134,7 +134,7 @@ class ChainRatio(nn.Module):
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_the_discriminators_term_estimates_the_divergence_of_the_chains(steps) -> None:
-    """T E[D(real)] plus the KL of z_T is KL(q(z_0..T) || p(z_0..T)), which for chains of one kernel is KL(q(z_0) || p(z_0))."""
+    """T E[D(real)] is KL(q(z_0..T) || p(z_0..T)): for two chains of one forward kernel KL(q(z_0) || p(z_0))."""
     torch.manual_seed(0)
     mean, std, n = 0.6, 0.5, 400_000
     chain = Chain(VPSDE(), steps)

@@ -22,6 +22,7 @@ import yaml
 import latentgen
 import latentgen.hooks
 import modalities.graphs
+import modalities.mixtures
 from latentgen.cli import make_parser
 from latentgen.cli.train import read_job
 
@@ -167,7 +168,7 @@ def test_names_exist(page: Path) -> None:
     assert not unknown, f"{page.name} names {sorted(unknown)}"
 
 
-HOMES = (latentgen, latentgen.sampler, modalities.graphs)
+HOMES = (latentgen, latentgen.sampler, modalities.graphs, modalities.mixtures)
 """Where a name in backticks without a module may live."""
 
 

@@ -1,4 +1,4 @@
-"""A generator that has learned nothing yet is an exact sampler of normal latents; later it is what its network makes of it."""
+"""A generator that has learned nothing yet is an exact sampler of normal latents, or a score prior's own sampler."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ def test_refined_it_starts_from_the_denoisers_mean() -> None:
     torch.manual_seed(0)
     spec, process = LatentSpec((2,)), VPSDE(t_min=1e-3)
     score = ScorePrior(spec, VelocityDenoiser(PointMass(0.7, process), process))
-    gan = DenoisingGANPrior(spec, make_generator(spec, Chain(VPSDE(beta_max=15.0), 3, spacing="log_snr"), 16, 1, gate=0.0))
+    chain = Chain(VPSDE(beta_max=15.0), 3, spacing="log_snr")
+    gan = DenoisingGANPrior(spec, make_generator(spec, chain, 16, 1, gate=0.0))
     plain = gan.sample(100)
     both = ScoreGANPrior(score, gan, refine=True).eval()
     z = both.gan.sample(100)

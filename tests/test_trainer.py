@@ -139,6 +139,22 @@ def test_two_processes_do_what_one_does_with_the_joined_batch(tmp_path: Path) ->
     assert any(float((one[f"model/{name}"] - value).abs().max()) > 1e-3 for name, value in start.items())
 
 
+@pytest.mark.slow
+def test_two_processes_play_the_adversarial_game_of_one(tmp_path: Path) -> None:
+    script = Path(__file__).parent / "distributed_gan_script.py"
+    for name, size, processes in (("one", 16, 1), ("two", 8, 2)):
+        done = launch(script, [tmp_path / name, size], processes)
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    compared = [name for name in one if name.startswith(("model/", "objective-"))]
+    assert any(name.startswith("objective-0/discriminator") for name in compared)
+    rows = [json.loads(line) for line in (tmp_path / "one" / "metrics.jsonl").read_text().splitlines()]
+    assert all(row["grad_norm_generator"] > 0 and row["grad_norm_discriminator"] > 0 for row in rows)
+    assert rows[0]["r1"] > 0
+    for name in compared:
+        assert float((one[name] - two[name]).abs().max()) <= 1e-6, name
+
+
 def launch_free_start() -> dict[str, torch.Tensor]:
     """Weights as a run starts, to see that training moved them."""
     torch.manual_seed(0)

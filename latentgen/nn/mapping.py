@@ -24,7 +24,10 @@ class MappingNetwork(nn.Module):
         super().__init__()
         self.noise_dim = noise_dim
         sizes = [noise_dim, *([style_dim] * (depth + 1))]
-        self.layers = nn.ModuleList(_preserving(a, b) for a, b in itertools.pairwise(sizes))
+        gains = [1.0, *([SILU_GAIN] * depth)]
+        self.layers = nn.ModuleList(
+            _preserving(a, b, gain) for (a, b), gain in zip(itertools.pairwise(sizes), gains, strict=True)
+        )
 
     def forward(self, noise: Tensor) -> Tensor:
         """Map standard normal noise [B, noise_dim] to styles [B, style_dim]."""
@@ -34,9 +37,9 @@ class MappingNetwork(nn.Module):
         return style
 
 
-def _preserving(size_in: int, size_out: int) -> nn.Linear:
-    """A layer that keeps the size of its input through SiLU: a faint style would be ignored."""
+def _preserving(size_in: int, size_out: int, gain: float) -> nn.Linear:
+    """A layer whose outputs have unit mean square for inputs of 1 / gain: a faint style would be ignored."""
     layer = nn.Linear(size_in, size_out)
-    nn.init.normal_(layer.weight, std=SILU_GAIN * float(size_in) ** -0.5)
+    nn.init.normal_(layer.weight, std=gain * float(size_in) ** -0.5)
     nn.init.zeros_(layer.bias)
     return layer
