@@ -13,6 +13,7 @@ from torch import Tensor
 from .autoencoder import Autoencoder
 from .component import Component
 from .latents import LatentSpec
+from .metrics import FeatureMap, FlattenFeatures
 from .tensors import Batch
 
 
@@ -85,6 +86,14 @@ class Modality(Component, ABC):
     def better(self) -> dict[str, str]:
         """For every figure of :meth:`evaluate`, "lower" or "higher"."""
         return {}
+
+    def feature_map(self) -> FeatureMap:
+        """What metrics on features see of a batch. Default: the batch's own tensors."""
+        return FlattenFeatures(items=self.latents.shape[0] if self.latents.masked else None)
+
+    def axes(self) -> dict[str, str]:
+        """Which figure, of :meth:`evaluate` or of ``latentgen.metrics.BETTER``, is "quality" and which "coverage"."""
+        return {"quality": "frechet", "coverage": "coverage"}
 
     def render(self, batch: Batch, path: Path) -> None:
         """Draw a grid of examples as a PNG. Default: nothing."""

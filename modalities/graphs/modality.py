@@ -14,10 +14,12 @@ from torch_geometric.data import Data
 
 from latentgen.autoencoder import Autoencoder
 from latentgen.latents import LatentSpec
+from latentgen.metrics import FeatureMap
 from latentgen.modality import Modality
 from latentgen.tensors import Batch
 
 from .dense import DenseGraphs, from_batch
+from .features import RandomGINFeatures
 from .generators import GENERATORS
 from .mmd import graph_mmd
 from .networks import GraphAutoencoder
@@ -183,6 +185,16 @@ class Graphs(Modality):
         lower = ("degree", "clustering", "orbit", "spectral", "average")
         higher = ("valid", "unique", "novel", "connected", "vun")
         return {**dict.fromkeys(lower, "lower"), **dict.fromkeys(higher, "higher")}
+
+    def feature_map(self) -> FeatureMap:
+        """A random graph isomorphism network."""
+        assert len(self.sizes)
+        node_types, edge_types = self._state["kinds"].tolist()
+        return RandomGINFeatures(node_types, edge_types)
+
+    def axes(self) -> dict[str, str]:
+        """Quality: valid, unique and novel; coverage: of real graphs' neighbourhoods on the feature map."""
+        return {"quality": "vun", "coverage": "coverage"}
 
     def render(self, batch: Batch, path: Path) -> None:
         """Draw the first 16 graphs."""
