@@ -4,6 +4,8 @@ from .adversarial import Discriminate, Generate
 from .adversarial_recipe import DDGAN, JointDDGAN
 from .autoencoder import Autoencoder, IdentityAutoencoder, StandardizedAutoencoder
 from .chain import Chain
+from .comparison import Setting, compare
+from .comparison_report import format_comparison, write_comparison
 from .denoiser import Denoiser, GuidedDenoiser, MixedDenoiser, NoiseDenoiser, Prediction, VelocityDenoiser
 from .distributions import BernoulliLikelihood, DiagonalGaussian, Likelihood, NormalLikelihood
 from .evaluation import evaluate, write_evaluation
@@ -106,6 +108,7 @@ __all__ = [
     "ScoreGANPrior",
     "ScoreMatching",
     "ScorePrior",
+    "Setting",
     "StandardizedAutoencoder",
     "SubVPSDE",
     "TimeSampler",
@@ -121,10 +124,13 @@ __all__ = [
     "VelocityDenoiser",
     "VelocityWeighting",
     "Weighting",
+    "compare",
     "evaluate",
     "every",
+    "format_comparison",
     "format_table",
     "load",
+    "write_comparison",
     "write_evaluation",
     "write_report",
 ]

@@ -80,14 +80,14 @@ def evaluate(
     """
     real, train = gather(model, "test", reference), gather(model, "train", train_limit)
     runner = _Rows(model, real, train, samples, sets, seed)
-    size, count = min(samples, _count(train)), _count(train)
-    runner.add("real data", lambda k: select(train, _subset(count, size, seed + k)), novelty=False)
-    runner.add("reconstruction", lambda k: model.reconstruct(select(real, _subset(_count(real), samples, seed + k))))
+    size, count = min(samples, count_of(train)), count_of(train)
+    runner.add("real data", lambda k: select(train, subset(count, size, seed + k)), novelty=False)
+    runner.add("reconstruction", lambda k: model.reconstruct(select(real, subset(count_of(real), samples, seed + k))))
     runner.add("no prior", lambda k: sample_without_prior(model, train, samples, seed + k))
     for name, chosen in _settings(model, sampler, calls):
         runner.add(name, lambda k, s=chosen: model.sample(samples, s, seed=seed + k), chosen)
     notes = [
-        f"{samples} samples a set, {sets} sets, {_count(real)} test and {count} training examples, seed {seed}.",
+        f"{samples} samples a set, {sets} sets, {count_of(real)} test and {count} training examples, seed {seed}.",
         "real data: random training examples in the role of samples (their novelty means nothing and is left out).",
     ]
     result = {
@@ -173,11 +173,12 @@ def write_evaluation(run: Path, result: Evaluation) -> Path:
     return path
 
 
-def _count(batch: Batch) -> int:
+def count_of(batch: Batch) -> int:
+    """Number of examples of a batch."""
     return len(next(iter(batch.values())))
 
 
-def _subset(count: int, size: int, seed: int) -> Tensor:
+def subset(count: int, size: int, seed: int) -> Tensor:
     """Random distinct numbers below ``count``, at most ``size`` of them."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     return order[:size]

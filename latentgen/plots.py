@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Series", "curve_figure", "to_png", "to_svg", "trade_off_figure"]
+__all__ = ["Series", "chart_style", "curve_figure", "to_png", "to_svg", "trade_off_figure"]
 
 _INK, _MUTED, _GRID = "#20242a", "#6a727d", "#e3e6ea"
 _LINES = ("#2a62c4", "#cf5f2e", "#2b8a5e", "#8457bd", "#a8801f", "#bf3f6d")
@@ -42,7 +42,7 @@ class Series:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def chart_style() -> Iterator[None]:
     """The look of all figures, for the time of drawing."""
     import matplotlib
 
@@ -113,7 +113,7 @@ def curve_figure(
     """
     from matplotlib.ticker import MaxNLocator
 
-    with _style():
+    with chart_style():
         figure, axes = _axes(title, size, below=0.25)
         axes.margins(x=0.015)
         for mark in marks:
@@ -158,7 +158,7 @@ def trade_off_figure(
         legend: Whether to name curves and levels.
         size: Inches.
     """
-    with _style():
+    with chart_style():
         figure, axes = _axes(title, size, below=0.4)
         for number, curve in enumerate(series):
             color = _LINES[number % len(_LINES)]
@@ -185,7 +185,7 @@ def trade_off_figure(
 def to_png(figure: Figure, dpi: int = 144) -> bytes:
     """The figure as a PNG file."""
     buffer = io.BytesIO()
-    with _style():
+    with chart_style():
         figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
@@ -198,7 +198,7 @@ def to_svg(figure: Figure) -> str:
     nothing outside.
     """
     buffer = io.StringIO()
-    with _style():
+    with chart_style():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

@@ -1,4 +1,4 @@
-"""The command line: train, sample, evaluate, report, check, doctor.
+"""The command line: train, sample, evaluate, compare, report, check, doctor.
 
 An error of the user's is one sentence on the standard error stream and exit code 2; set
 LATENTGEN_DEBUG=1 for the traceback.
@@ -24,6 +24,7 @@ Latent generative models of any kind of data.
 
   latentgen train configs/graphs/communities_lsgm.yaml    train, measure, write a report
   latentgen sample runs/communities_lsgm --n 16           generate from a trained model
+  latentgen compare runs/a runs/b                         quality, coverage and speed side by side
   latentgen check my_module.py:MyModality                 does my own data type keep the rules?
   latentgen doctor                                        what is installed, what to mend
 """
@@ -84,6 +85,7 @@ def sentence(error: BaseException) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands (``train`` takes its options from a configuration)."""
+    from .compare import add_command
     from .trained import add_commands
 
     parser = Parser(
@@ -99,6 +101,7 @@ def make_parser() -> argparse.ArgumentParser:
         "train", help="train a model from a YAML file (latentgen train --help)", add_help=False
     )
     add_commands(commands)
+    add_command(commands)
     _add_check(commands)
     _add_doctor(commands)
     return parser

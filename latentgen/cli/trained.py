@@ -23,7 +23,7 @@ def add_commands(commands: Any) -> None:
     )
     _add_model(sample)
     sample.add_argument("--n", type=int, default=16, help="number of samples (default: 16)")
-    sample.add_argument("--sampler", help="dpm (default), ode, heun, ddim, ancestral, euler or pc")
+    sample.add_argument("--sampler", help="dpm, ode, heun, ddim, ancestral, euler, pc, gan (default: the prior's)")
     sample.add_argument("--steps", type=int, help=COST)
     sample.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
     sample.add_argument("--out", type=Path, help="folder to write to (default: samples in RUN)")
@@ -108,9 +108,9 @@ def _sample(options: argparse.Namespace) -> int:
     from ..sampler import make_sampler
     from ..storage import export_safetensors
 
-    sampler = make_sampler(options.sampler, options.steps)
+    make_sampler(options.sampler, options.steps)  # refuses before a model is loaded
     model = load_model(options)
-    batch = model.sample(options.n, sampler, seed=options.seed)
+    batch = model.sample(options.n, options.sampler, options.steps, seed=options.seed)
     batch = {key: value.cpu() for key, value in batch.items()}
     run = Path(options.run)
     folder = options.out or (run if run.is_dir() else run.parent) / "samples"
@@ -129,14 +129,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     from ..evaluation import evaluate, write_evaluation
     from ..table import format_table
 
-    calls = _whole_numbers("calls", options.calls)
+    calls = whole_numbers("calls", options.calls)
     for name in ("samples", "sets"):
         if getattr(options, name) < 1:
             raise ValueError(f"{name} is {getattr(options, name)}; give at least 1.")
     model = load_model(options)
-    overrides = _overrides(options)
+    overrides = overrides_of(options)
     if overrides:
-        _change_data(model, overrides, options.trust_remote_code)
+        change_data(model, overrides, options.trust_remote_code)
     result = evaluate(model, options.samples, options.sets, calls, options.sampler, options.seed)
     run = Path(options.run)
     if run.is_dir() and not overrides:
@@ -145,7 +145,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _whole_numbers(name: str, text: str) -> list[int]:
+def whole_numbers(name: str, text: str) -> list[int]:
+    """The whole numbers of a list such as 2,4,10."""
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
@@ -155,14 +156,15 @@ def _whole_numbers(name: str, text: str) -> list[int]:
     return numbers
 
 
-def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+def overrides_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of the modality given on the command line."""
     from .check import init_arguments
 
     given = init_arguments(options.modality)
     return given if options.data is None else {**given, "data": options.data}
 
 
-def _change_data(model: LatentGenerativeModel, overrides: dict[str, Any], trust: bool) -> None:
+def change_data(model: LatentGenerativeModel, overrides: dict[str, Any], trust: bool) -> None:
     """Give the model a modality with other arguments, and what it learned from its own data."""
     from ..component import describe
     from ..config import build

@@ -52,16 +52,16 @@ class RandomGINFeatures(FeatureMap):
             hidden = torch.tanh(torch.relu(heard @ first.to(hidden.device)) @ second.to(hidden.device))
             hidden = hidden * mask.unsqueeze(-1)
             pooled.append(self._pool(hidden, mask))
-        return torch.cat([*pooled, torch.log1p(mask.sum(1, keepdim=True))], dim=1)
+        size = torch.log1p(mask.sum(1, keepdim=True))
+        return torch.cat([*pooled, size], dim=1)
 
     @staticmethod
     def _pool(hidden: Tensor, mask: Tensor) -> Tensor:
-        mean: Tensor = hidden.sum(1) / mask.sum(1, keepdim=True).clamp_min(1)
-        return mean
+        return torch.as_tensor(hidden.sum(1) / mask.sum(1, keepdim=True).clamp_min(1))
 
 
 def _orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     """A random matrix with orthonormal rows or columns, shape [rows, columns]."""
     size = max(rows, columns)
     q, _ = torch.linalg.qr(torch.randn(size, size, generator=generator))
-    return q[:rows, :columns].contiguous()
+    return torch.as_tensor(q[:rows, :columns]).contiguous()
