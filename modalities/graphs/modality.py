@@ -193,8 +193,8 @@ class Graphs(Modality):
         return RandomGINFeatures(node_types, edge_types)
 
     def axes(self) -> dict[str, str]:
-        """Quality: valid, unique and novel; coverage: of real graphs' neighbourhoods on the feature map."""
-        return {"quality": "vun", "coverage": "coverage"}
+        """Quality: valid graphs; coverage: of real graphs' neighbourhoods on the feature map."""
+        return {"quality": "valid", "coverage": "coverage"}
 
     def render(self, batch: Batch, path: Path) -> None:
         """Draw the first 16 graphs."""
