@@ -192,7 +192,7 @@ def train_prior(modality: StackedDigits, first: Path, steps_t: int | None, run: 
     if steps_t is None:
         recipe = latentgen.LatentDiffusion(inner, width=128)
     else:
-        recipe = latentgen.DDGAN(steps_t, autoencoder=inner, width=128, r1=0.05)
+        recipe = latentgen.DDGAN(steps_t, autoencoder=inner, width=128, levels=(1.5, -3.0))
     prepared = recipe.prepare(modality)
     latentgen.Trainer(prepared.model, prepared.objectives, run, options(steps, seed), quiet=True).fit()
 
