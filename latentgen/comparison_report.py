@@ -55,6 +55,7 @@ def render_comparison(result: Mapping[str, Any], pictures: list[bytes]) -> str:
 {style}
 main img {{ max-width: 100%; height: auto; }}
 main .wide {{ overflow-x: auto; }}
+main .wide :is(td, th) {{ white-space: nowrap; padding-right: .9em; }}
 </style>
 </head>
 <body>
