@@ -128,6 +128,8 @@ class Generate(Objective):
         regression: float = 0.0,
     ) -> None:
         super().__init__()
+        if train_autoencoder and posterior_noise != 1:
+            raise ValueError(f"posterior_noise is {posterior_noise}; it must be 1 where the autoencoder is trained.")
         self.posterior_noise, self.regression = posterior_noise, regression
         self.prior, self.train_autoencoder = prior, train_autoencoder
         self.kl_weight, self.adversarial_weight = kl_weight, adversarial_weight

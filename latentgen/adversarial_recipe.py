@@ -70,10 +70,10 @@ def make_generator(
 
 
 def make_discriminator(latents: LatentSpec, width: int = 128, depth: int = 3, condition_dim: int = 0) -> nn.Module:
-    """The discriminator that fits a latent: convolutions for a plane grid, an MLP for a vector, else a transformer."""
+    """The discriminator that fits a latent: convolutions for a grid, an MLP for a vector, else a transformer."""
     if latents.layout == "vector":
         return VectorDiscriminator(latents, width, depth, condition_dim)
-    if latents.layout == "grid" and len(latents.shape) == 3:
+    if latents.layout == "grid":
         return GridDiscriminator(latents, width // 2, depth, condition_dim=condition_dim)
     return TokenDiscriminator(latents, width, depth, condition_dim=condition_dim)
 

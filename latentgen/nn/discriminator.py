@@ -15,9 +15,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..component import Component
 from ..latents import LatentSpec
+from ..tensors import over
 from .embedding import SinusoidalEmbedding, grid_positions
 from .mlp import MLP
 from .transformer import Block, attention_mask
+
+CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+POOLS: dict[int, type[nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d]] = {
+    1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d,
+}
+"""By the number of spatial axes."""
 
 
 class TokenDiscriminator(Component, nn.Module):
@@ -30,7 +37,7 @@ class TokenDiscriminator(Component, nn.Module):
         width: size of a token.
         depth: number of blocks.
         heads: number of attention heads.
-        condition_dim: size F of the condition vector, 0 for none.
+        condition_dim: size F of the condition vector, 0 for none; NaN rows mean "no condition".
         expansion: width of a block's hidden layer over ``width``.
     """
 
@@ -96,8 +103,13 @@ class TokenDiscriminator(Component, nn.Module):
         if self.latents.masked:
             context = context + self.embed_count(real.sum(dim=1))
         if self.condition_dim and condition is not None:
-            context = context + self.embed_condition(condition.nan_to_num())
+            context = context + _where_given(condition, self.embed_condition(condition.nan_to_num()))
         return context
+
+
+def _where_given(condition: Tensor, embedded: Tensor) -> Tensor:
+    """The embedding, zero in rows whose condition [B, F] has a NaN: no condition there."""
+    return embedded * ~condition.isnan().any(dim=1, keepdim=True)
 
 
 def _open(block: Block) -> Block:
@@ -113,11 +125,11 @@ class GridDiscriminator(Component, nn.Module):
     No normalisation. Each block but those at spatial size 1 halves the grid by averaging; the last grid is summed.
 
     Args:
-        latents: what the latent looks like; layout "grid" with two spatial axes.
+        latents: what the latent looks like; layout "grid" with one, two or three spatial axes.
         width: channels of the first block; they double up to ``largest``.
         depth: number of blocks.
         largest: most channels of a block.
-        condition_dim: size F of the condition vector, 0 for none.
+        condition_dim: size F of the condition vector, 0 for none; NaN rows mean "no condition".
         group: samples whose standard deviation is given to the last block (minibatch standard deviation, Karras et al.
             2018); 0 is without, so that samples stay independent.
     """
@@ -132,16 +144,17 @@ class GridDiscriminator(Component, nn.Module):
         group: int = 0,
     ) -> None:
         super().__init__()
-        if latents.layout != "grid" or len(latents.shape) != 3:
-            raise ValueError(f"latents is {latents}; GridDiscriminator takes a grid (C, H, W).")
+        axes = len(latents.shape) - 1
+        if latents.layout != "grid" or axes > 3:
+            raise ValueError(f"latents is {latents}; GridDiscriminator takes a grid (C, *S) of at most 3 spatial axes.")
         self.latents, self.group, self.condition_dim = latents, group, condition_dim
         self.embed_log_snr = nn.Sequential(SinusoidalEmbedding(64, 1.0, 100.0), MLP(64, 2 * width, 2 * width))
         if condition_dim:
             self.embed_condition = MLP(condition_dim, 2 * width, 2 * width)
-        self.stem = nn.Conv2d(2 * latents.channels, width, 3, padding=1)
+        self.stem = CONVOLUTIONS[axes](2 * latents.channels, width, 3, padding=1)
         sizes = [min(width * 2**number, largest) for number in range(depth + 1)]
-        self.blocks = nn.ModuleList(_DownBlock(a, b, 2 * width) for a, b in itertools.pairwise(sizes))
-        self.last = nn.Conv2d(sizes[-1] + (1 if group else 0), sizes[-1], 3, padding=1)
+        self.blocks = nn.ModuleList(_DownBlock(a, b, 2 * width, axes) for a, b in itertools.pairwise(sizes))
+        self.last = CONVOLUTIONS[axes](sizes[-1] + (1 if group else 0), sizes[-1], 3, padding=1)
         self.out = nn.Linear(sizes[-1], 1)
 
     def forward(
@@ -150,7 +163,7 @@ class GridDiscriminator(Component, nn.Module):
         """Logit of "z_s is real", shape [B]; see :class:`TokenDiscriminator`. Grids have no mask."""
         context = self.embed_log_snr(log_snr)
         if self.condition_dim and condition is not None:
-            context = context + self.embed_condition(condition.nan_to_num())
+            context = context + _where_given(condition, self.embed_condition(condition.nan_to_num()))
         context = nn.functional.silu(context.to(z_s.dtype))
         hidden = self.stem(torch.cat([z_s, z_t], dim=1))
         for block in self.blocks:
@@ -158,28 +171,31 @@ class GridDiscriminator(Component, nn.Module):
         if self.group:
             hidden = torch.cat([hidden, minibatch_std(hidden, self.group)], dim=1)
         hidden = nn.functional.leaky_relu(self.last(nn.functional.leaky_relu(hidden, 0.2)), 0.2)
-        logit: Tensor = self.out(hidden.sum(dim=(2, 3))).squeeze(-1)
+        logit: Tensor = self.out(hidden.flatten(2).sum(dim=2)).squeeze(-1)
         return logit
 
 
 class _DownBlock(nn.Module):
-    def __init__(self, size_in: int, size_out: int, context: int) -> None:
+    def __init__(self, size_in: int, size_out: int, context: int, axes: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(size_in, size_out, 3, padding=1)
+        convolution = CONVOLUTIONS[axes]
+        self.first = convolution(size_in, size_out, 3, padding=1)
         self.time = nn.Linear(context, size_out)
-        self.second = nn.Conv2d(size_out, size_out, 3, padding=1)
-        self.skip = nn.Conv2d(size_in, size_out, 1, bias=False)
+        self.second = convolution(size_out, size_out, 3, padding=1)
+        self.skip = convolution(size_in, size_out, 1, bias=False)
+        self.halve = POOLS[axes](2, ceil_mode=True)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        hidden = self.first(nn.functional.leaky_relu(x, 0.2)) + self.time(context)[:, :, None, None]
+        hidden = self.first(nn.functional.leaky_relu(x, 0.2))
+        hidden = hidden + self.time(context).reshape(*hidden.shape[:2], *([1] * (x.dim() - 2)))
         hidden, skip = self.second(nn.functional.leaky_relu(hidden, 0.2)), self.skip(x)
         total: Tensor = (hidden + skip) / math.sqrt(2)
-        return nn.functional.avg_pool2d(total, 2, ceil_mode=True) if min(total.shape[2:]) > 1 else total
+        return self.halve(total) if min(total.shape[2:]) > 1 else total
 
 
 def minibatch_std(x: Tensor, group: int) -> Tensor:
-    """Standard deviation over groups of samples, averaged over channels and cells, shape [B, 1, H, W]."""
+    """Standard deviation over groups of samples, averaged over channels and cells, shape [B, 1, *S]."""
     size = math.gcd(len(x), group) if len(x) % group else group
     groups = x.reshape(size, -1, *x.shape[1:])
-    std = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
-    return std.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+    std = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().flatten(1).mean(dim=1)
+    return over(std.repeat(size), x).expand(-1, 1, *x.shape[2:])
