@@ -59,6 +59,7 @@ class SetAutoencoder(Autoencoder):
         self.norm = nn.BatchNorm1d(4) if flaw == "batch norm" else nn.Identity()
         self.unused = nn.Linear(2, 2) if flaw == "unused layer" else None
         self.secret = float(torch.rand(())) if flaw == "unsaved number" else 0.0
+        self.evaluated = False
 
     def encode(self, batch: Batch) -> DiagonalGaussian:
         x, mask = batch["x"], batch["mask"]
@@ -84,6 +85,9 @@ class SetAutoencoder(Autoencoder):
         if self.flaw == "std of zero":
             std = std * 0
         if self.flaw == "detached encoder":
+            mean, std = mean.detach(), std.detach()
+        self.evaluated = self.evaluated or not self.training
+        if self.flaw == "stays in evaluation" and self.training and self.evaluated:
             mean, std = mean.detach(), std.detach()
         if self.flaw == "gradient of sqrt":
             mean = mean + (x**2).sum(-1, keepdim=True).mul(self.decoder.weight.sum() ** 2).sqrt() * 1e-3

@@ -65,9 +65,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sound_modality_passes_every_check() -> None:
     results = check_modality(Sets())
     assert_passed(results)
-    assert len(results) == len({result.name for result in results}) == 22
+    assert len(results) == len({result.name for result in results}) == 23
     assert found(results, "padding").detail.startswith("equal with")
     assert found(results, "nats").detail.startswith("log_prob agrees")
+    assert found(results, "adversarial").detail.startswith("losses ")
 
 
 MODALITY_FLAWS = {
@@ -89,6 +90,7 @@ MODALITY_FLAWS = {
     "reads data": ("state", 'dataset("train") is read after load_state'),
     "unsaved number": ("save and load", "sample()['x'] of the loaded model differs"),
     "gradient of sqrt": ("training", "gradients that are not finite in"),
+    "stays in evaluation": ("adversarial", "no gradient reaches autoencoder.encoder.weight"),
     "tensor figures": ("figures", "evaluate returns {'center': tensor"),
     "better in other words": ("figures", "better() says 'smaller' of center"),
     "no png": ("picture", "did not write a PNG"),

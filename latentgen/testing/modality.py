@@ -16,7 +16,7 @@ from ..tensors import Batch
 from .autoencoder import run_autoencoder_checks
 from .portable import configuration, same_tensor, sample_mask, state
 from .result import CheckResult, Checks, require
-from .training import figures, picture, save_and_load, two_steps
+from .training import figures, picture, save_and_load, two_adversarial_steps, two_steps
 
 LOOKED_AT = 64
 SPLITS = ("train", "test")
@@ -56,7 +56,7 @@ def first_examples(modality: Modality, split: str, count: int) -> Batch:
 def check_modality(modality: Modality, examples: int = 8) -> list[CheckResult]:
     """Check all that training, sampling and saving rely on in a modality.
 
-    The modality's own data are used, a few examples at a time, and a small prior is trained for
+    The modality's own data are used, a few examples at a time, and two small priors are trained for
     two steps. Nothing is left behind.
 
     Args:
@@ -66,7 +66,7 @@ def check_modality(modality: Modality, examples: int = 8) -> list[CheckResult]:
     Returns:
         One result for each of: data, batch, data repeat, latents, mask, condition, autoencoder,
         posterior, likelihood, seeding, independence, padding, gradient, generated, nats,
-        sample_mask, configuration, state, training, save and load, figures, picture.
+        sample_mask, configuration, state, training, adversarial, save and load, figures, picture.
     """
     checks, given = Checks(), Examples(modality, examples)
     checks.run("data", partial(_data, modality))
@@ -98,6 +98,8 @@ def _run_model_checks(checks: Checks, given: Examples) -> None:
     modality = given.modality
     needs = ["autoencoder", "posterior", "likelihood"]
     checks.run("training", lambda: two_steps(modality, given.few), needs)
+    needs_training = [*needs, "gradient", "training"]
+    checks.run("adversarial", lambda: two_adversarial_steps(modality, given.few), needs_training)
     needs += ["generated", "sample_mask", "configuration", "state"]
     checks.run("save and load", lambda: save_and_load(modality, given.few), needs)
     checks.run(

@@ -1,4 +1,4 @@
-"""Whether a modality can be trained, saved, judged and drawn: with a small prior and few examples."""
+"""Whether a modality can be trained, saved, judged and drawn: with small priors and few examples."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from ..adversarial_recipe import DDGAN
 from ..modality import Modality
 from ..model import LatentGenerativeModel
+from ..objective import Objective
 from ..recipe import LSGM, Prepared
 from ..sampler import DPMSolver
 from ..tensors import Batch
@@ -25,30 +28,54 @@ def _prepare(modality: Modality) -> Prepared:
 
 def two_steps(modality: Modality, batch: Batch) -> str:
     """Two optimizer steps of the joint objective."""
-    prepared = _prepare(modality)
-    objective = prepared.objectives[0]
-    parameters = [p for p in objective.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3)
-    losses = []
-    for _ in range(STEPS):
-        loss = objective(batch)["loss"]
-        losses.append(float(loss.detach()))
-        optimizer.zero_grad()
-        loss.backward()
-        broken = [
-            name
-            for name, p in objective.named_parameters()
-            if p.grad is not None and not p.grad.isfinite().all()
-        ]
-        require(
-            loss.isfinite() and not broken,
-            f"the loss is {losses[-1]:.4g}, with gradients that are not finite in "
-            f"{broken[:2] or 'no weight'}",
-            "look for log(0), division by 0 or sqrt(0) in encode and log_prob, also at masked "
-            "items",
-        )
-        optimizer.step()
+    (objective,) = _prepare(modality).objectives
+    optimizer = _optimizer(objective)
+    losses = [_step(objective, optimizer, batch) for _ in range(STEPS)]
     return "loss " + ", ".join(f"{loss:.4g}" for loss in losses)
+
+
+def two_adversarial_steps(modality: Modality, batch: Batch) -> str:
+    """Two steps of a denoising diffusion GAN, whose discriminator sees latents made in evaluation mode."""
+    prepared = DDGAN(2, width=16, depth=1, heads=2, discriminator_depth=1).prepare(modality)
+    prepared.model.train()
+    updates = [(objective, _optimizer(objective)) for objective in prepared.objectives]
+    for _ in range(STEPS):
+        losses = [_step(objective, optimizer, batch) for objective, optimizer in updates]
+    encoded = prepared.objectives[-1].groups().get("autoencoder", nn.Identity())
+    missed = [name for name, p in _trained(encoded) if p.grad is None]
+    require(
+        not missed,
+        f"no gradient reaches {', '.join(missed[:3])} after encode has run in evaluation mode",
+        "let encode leave nothing behind that a later call in training mode returns or obeys",
+    )
+    return "losses " + ", ".join(f"{loss:.4g}" for loss in losses)
+
+
+def _trained(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+
+
+def _optimizer(objective: Objective) -> torch.optim.Optimizer:
+    return torch.optim.AdamW([p for _, p in _trained(objective)], lr=1e-3)
+
+
+def _step(objective: Objective, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
+    """One update; returns the loss before it."""
+    loss = objective(batch)["loss"]
+    value = float(loss.detach())
+    optimizer.zero_grad()
+    loss.backward()
+    broken = [
+        name for name, p in _trained(objective) if p.grad is not None and not p.grad.isfinite().all()
+    ]
+    require(
+        loss.isfinite() and not broken,
+        f"the loss is {value:.4g}, with gradients that are not finite in "
+        f"{broken[:2] or 'no weight'}",
+        "look for log(0), division by 0 or sqrt(0) in encode and log_prob, also at masked items",
+    )
+    optimizer.step()
+    return value
 
 
 def _sample(model: LatentGenerativeModel, batch: Batch) -> Batch:
