@@ -4,7 +4,8 @@ from .adversarial import Discriminate, Generate
 from .adversarial_recipe import DDGAN, JointDDGAN
 from .autoencoder import Autoencoder, IdentityAutoencoder, StandardizedAutoencoder
 from .chain import Chain
-from .comparison import Setting, compare
+from .comparison import compare
+from .comparison_cost import Setting
 from .comparison_report import format_comparison, write_comparison
 from .denoiser import Denoiser, GuidedDenoiser, MixedDenoiser, NoiseDenoiser, Prediction, VelocityDenoiser
 from .distributions import BernoulliLikelihood, DiagonalGaussian, Likelihood, NormalLikelihood

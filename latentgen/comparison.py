@@ -2,77 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from .comparison_cost import TIMED, Setting, costs, default_settings
 from .evaluation import Evaluation, count_of, gather, sample_without_prior, select, subset
 from .metrics import BETTER, FeatureMap, feature_metrics
 from .model import LatentGenerativeModel
 from .stream import batches
 from .tensors import Batch
 
-TIMED = 128
-"""Samples of a batch whose time is taken."""
+Models = Mapping[str, LatentGenerativeModel]
+Progress = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Setting:
-    """One way to sample one model.
-
-    Attributes:
-        run: name of the model.
-        sampler: short name, or None for a prior that is sampled directly.
-        steps: number of steps, for samplers on a grid.
-        tolerance: of the adaptive sampler.
-    """
-
-    run: str
-    sampler: str | None = None
-    steps: int | None = None
-    tolerance: float | None = None
-
-    @property
-    def label(self) -> str:
-        """What tables call it."""
-        if self.sampler is None:
-            return f"{self.run}: prior"
-        amount = f" {self.tolerance:g}" if self.tolerance is not None else f" {self.steps}" if self.steps else ""
-        return f"{self.run}: {self.sampler}{amount}"
-
-    def sample(self, model: LatentGenerativeModel, n: int, seed: int) -> Batch:
-        """n examples."""
-        return model.sample(n, self.sampler, self.steps, seed, tolerance=self.tolerance)
-
-
-def default_settings(
-    run: str,
-    model: LatentGenerativeModel,
-    samplers: Sequence[str] = ("dpm", "ddim", "ode", "gan"),
-    calls: Sequence[int] = (2, 4, 10, 25),
-    tolerances: Sequence[float] = (1e-3,),
-) -> list[Setting]:
-    """The settings of those ``samplers`` that the model's prior has; a prior without samplers is sampled directly."""
-    known = model.prior.samplers
-    if not known:
-        return [Setting(run)]
-    found: list[Setting] = []
-    for sampler in (name for name in samplers if name in known):
-        if sampler == "gan":
-            found.append(Setting(run, sampler))
-        elif sampler == "ode":
-            found += [Setting(run, sampler, tolerance=value) for value in tolerances]
-        else:
-            found += [Setting(run, sampler, steps) for steps in calls]
-    return found
+NEIGHBOURS = 5
+"""Of density and coverage; a sample set must be larger."""
 
 
 def compare(
-    models: Mapping[str, LatentGenerativeModel],
+    models: Models,
     settings: Sequence[Setting] | None = None,
     samples: int = 1000,
     sets: int = 3,
@@ -80,50 +32,62 @@ def compare(
     repeats: int = 5,
     features: FeatureMap | None = None,
     nelbo: bool = True,
+    progress: Progress = lambda text: None,
 ) -> Evaluation:
     """Measure all models at all settings by the same figures, on the same machine, in one run.
 
     Args:
-        models: trained models with data, by name; all of one modality class.
+        models: trained models with data, by name; all of one modality class and with the same test data.
         settings: how to sample; the default ones of each model unless given.
-        samples: examples of a sample set, and real examples that they are compared with.
+        samples: examples of a sample set, and at most as many real examples that they are compared with.
         sets: sample sets of a row; figures are their means, ``spread`` their standard deviations.
         seed: of the samples.
         repeats: times of a batch of at most 128, taken after a warm-up in turns over all rows; the median counts.
         features: feature map; the modality's own unless given.
         nelbo: estimate likelihoods where there are any.
+        progress: is told what is being measured.
 
     Returns:
-        The content of ``trilemma.json``: title, axes, columns, rows (gates first), notes, likelihoods.
+        The content of ``trilemma.json``: title, axes, columns, rows (gates first), notes, likelihoods. A row has its
+        name, run, sampler, figures, their spread, calls, evaluations of networks, seconds a sample with half their
+        range, and nelbo (nats; None where its samples have no density). Gates have no sampler, calls and seconds.
 
     Raises:
-        ValueError: if there is no model, or the models are of different modalities.
+        ValueError: if there is nothing to compare, the models are of different modalities or data, a number is too
+            small, or a figure of the modality's axes is not there.
     """
-    if not models:
-        raise ValueError("models is empty; give at least one trained run.")
-    kinds = {type(model.modality).__name__ for model in models.values()}
-    if len(kinds) > 1:
-        raise ValueError(f"models are of {', '.join(sorted(kinds))}; compare runs of one modality.")
+    _check(models, settings, samples, sets, repeats)
     if settings is None:
         settings = [setting for name, model in models.items() for setting in default_settings(name, model)]
     judge = _Judge(next(iter(models.values())), samples, features)
+    progress("real data, reconstruction, no prior")
     rows = _gates(models, judge, samples, sets, seed)
-    for setting in settings:
+    _check_axes(judge.model.modality.axes(), {name for row in rows for name in row["values"]})
+    likelihood = {}
+    for name, model in models.items():
+        if nelbo and model.prior.has_likelihood:
+            progress(f"{name}: likelihood")
+            likelihood[name] = _likelihood(model, seed)
+    for number, setting in enumerate(settings, 1):
+        progress(f"{setting.label} ({number} of {len(settings)})")
         model = models[setting.run]
-        row = judge.row(setting.label, [setting.sample(model, samples, seed + number) for number in range(sets)])
-        rows.append({**row, "run": setting.run, "sampler": setting.sampler or "prior", "calls": model.calls})
-    times = _times(models, settings, min(samples, TIMED), repeats)
-    for row, (median, spread) in zip(rows[-len(settings) :], times, strict=True):
-        row |= {"seconds_per_sample": median, "seconds_spread": spread}
+        row = judge.row(setting.label, [setting.sample(model, samples, seed + k) for k in range(sets)])
+        has_density = setting.run in likelihood and setting.sampler != "gan"
+        nats = _nelbo(likelihood[setting.run]) if has_density else None
+        rows.append({**row, "run": setting.run, "sampler": setting.sampler or "prior", "nelbo": nats})
+    progress("times")
+    timed = costs(models, settings, min(samples, TIMED), repeats)
+    for row, cost in zip(rows[-len(settings) :], timed, strict=True):
+        row |= cost.as_row()
     return {
-        "title": f"Trilemma: {next(iter(kinds))}",
+        "title": f"Trilemma: {type(judge.model.modality).__name__}",
         "axes": judge.model.modality.axes(),
         "columns": list(dict.fromkeys(name for row in rows for name in row["values"])),
         "rows": rows,
         "better": {**BETTER, **judge.model.modality.better()},
         "features": judge.provenance,
-        "likelihood": {name: _nelbo(model) for name, model in models.items() if nelbo and model.prior.has_likelihood},
-        "notes": judge.notes(samples, sets, seed, repeats),
+        "likelihood": likelihood,
+        "notes": [*judge.notes(samples, sets, seed), *_notes(judge.model, rows, min(samples, TIMED), repeats)],
     }
 
 
@@ -136,15 +100,21 @@ class _Judge:
         self.features = features if features is not None else model.modality.feature_map()
         self.reference = select(self.real, subset(count_of(self.real), samples, 0))
         self.provenance: dict[str, Any] = {}
+        self.broken: list[str] = []
 
     def row(self, name: str, found: Sequence[Batch], novelty: bool = True) -> dict[str, Any]:
-        """Mean and spread over sample sets."""
+        """Mean and spread over sample sets; no figures if one holds NaN or infinity."""
+        row: dict[str, Any] = {"name": name, "values": {}, "run": None, "sampler": None, "calls": None, "nelbo": None}
+        row["seconds_per_sample"] = None
+        if not all(value.isfinite().all() for batch in found for value in batch.values()):
+            self.broken.append(name)
+            return row
         figures = [self._figures(batch, novelty) for batch in found]
         values = {key: [figure[key] for figure in figures] for key in figures[0]}
-        row: dict[str, Any] = {"name": name, "values": {key: statistics.fmean(v) for key, v in values.items()}}
+        row["values"] = {key: statistics.fmean(v) for key, v in values.items()}
         if len(found) > 1:
-            row["spread"] = {key: statistics.stdev(v) for key, v in values.items()}
-        return {**row, "run": None, "sampler": None, "calls": None, "seconds_per_sample": None}
+            row["spread"] = {k: statistics.stdev(v) for k, v in values.items() if all(map(math.isfinite, v))}
+        return row
 
     def _figures(self, batch: Batch, novelty: bool) -> dict[str, float]:
         batch = {key: value.cpu() for key, value in batch.items()}
@@ -156,56 +126,129 @@ class _Judge:
         kept = {key: value for key, value in own.items() if novelty or key not in ("novel", "vun")}
         return {**kept, **report.values}
 
-    def notes(self, samples: int, sets: int, seed: int, repeats: int) -> list[str]:
-        """How it was measured."""
+    def notes(self, samples: int, sets: int, seed: int) -> list[str]:
+        """What was compared with what."""
         found = self.provenance
-        return [
+        notes = [
             f"{samples} samples a set, {sets} sets, seed {seed}; features {found['name']} ({found['hash']}) of "
             f"{found['n_real']} test and {found['n_generated']} generated examples.",
-            f"seconds: median of {repeats} batches of {min(samples, TIMED)}, decoder included, warm, in turns over the "
-            "rows.",
-            "real data: training examples in the role of samples; their novelty means nothing and is left out.",
+            "real data: training examples in the role of samples; reconstruction: the same examples through the "
+            "autoencoder; no prior: latents from a normal distribution fitted to the aggregate posterior. Novelty "
+            "means nothing for the first two and is left out.",
         ]
+        return [*notes, *(f"{name}: samples hold NaN or infinity; no figures." for name in self.broken)]
 
 
-def _gates(
-    models: Mapping[str, LatentGenerativeModel], judge: _Judge, samples: int, sets: int, seed: int
-) -> list[dict[str, Any]]:
-    """Real data, then reconstruction and the row without a prior of every model."""
+def _notes(model: LatentGenerativeModel, rows: Sequence[Mapping[str, Any]], n: int, repeats: int) -> list[str]:
+    """How costs were taken."""
+    cuda = model.device.type == "cuda"
+    machine = torch.cuda.get_device_name(model.device) if cuda else f"CPU, {torch.get_num_threads()} thread(s)"
+    notes = [
+        f"seconds: median of {repeats} batches of {n} and half their range, decoder included, warm, in turns over the "
+        f"rows; {machine}, {str(next(model.parameters(), torch.zeros(())).dtype).removeprefix('torch.')}.",
+    ]
+    several = [row for row in rows if row["calls"] and row["evaluations"] > row["calls"]]
+    return notes + [
+        f"{row['name']}: {row['calls']} calls evaluate networks {row['evaluations']} times." for row in several
+    ]
+
+
+def _gates(models: Models, judge: _Judge, samples: int, sets: int, seed: int) -> list[dict[str, Any]]:
+    """Real data, then reconstruction and the row without a prior of every autoencoder."""
     count = count_of(judge.train)
     real = [select(judge.train, subset(count, samples, seed + number)) for number in range(sets)]
     rows = [judge.row("real data", real, novelty=False)]
-    for name, model in models.items():
-        rebuilt = [model.reconstruct(select(judge.real, subset(count_of(judge.real), samples, seed + number)))
-                   for number in range(sets)]
+    for names in _by_autoencoder(models, select(judge.train, torch.arange(min(count, 32)))):
+        model, prefix = models[names[0]], "" if len(names) == len(models) else f"{', '.join(names)}: "
+        rebuilt = [_rebuild(model, batch, seed + number) for number, batch in enumerate(real)]
         blind = [sample_without_prior(model, judge.train, samples, seed + number) for number in range(sets)]
-        rows += [judge.row(f"{name}: reconstruction", rebuilt), judge.row(f"{name}: no prior", blind)]
+        rows.append(judge.row(f"{prefix}reconstruction", rebuilt, novelty=False))
+        rows.append(judge.row(f"{prefix}no prior", blind))
     return rows
 
 
-def _times(
-    models: Mapping[str, LatentGenerativeModel], settings: Sequence[Setting], n: int, repeats: int
-) -> list[tuple[float, float]]:
-    """Median and half the range of seconds a sample; every round visits all settings, so that load hits all alike."""
-    found: list[list[float]] = [[] for _ in settings]
-    for number in range(repeats + 1):
-        for cell, setting in zip(found, settings, strict=True):
-            model = models[setting.run]
-            start = time.perf_counter()
-            setting.sample(model, n, number)
-            if model.device.type == "cuda":
-                torch.cuda.synchronize(model.device)
-            cell.append((time.perf_counter() - start) / n)
-    return [(statistics.median(cell[1:]), (max(cell[1:]) - min(cell[1:])) / 2) for cell in found]
+def _by_autoencoder(models: Models, batch: Batch) -> list[list[str]]:
+    """Names of the models, those together that encode and decode ``batch`` alike."""
+    groups: list[tuple[list[torch.Tensor], list[str]]] = []
+    for name, model in models.items():
+        q = model.encode(batch)
+        seen = [q.mean, q.std, *_rebuild(model, batch, 0).values()]
+        for known, names in groups:
+            if len(known) == len(seen) and all(map(torch.equal, known, seen)):
+                names.append(name)
+                break
+        else:
+            groups.append((seen, [name]))
+    return [names for _, names in groups]
 
 
-def _nelbo(model: LatentGenerativeModel, limit: int = 128) -> dict[str, dict[str, float]]:
+def _rebuild(model: LatentGenerativeModel, batch: Batch, seed: int) -> Batch:
+    """Reconstruction with posterior samples of a seed."""
+    with torch.random.fork_rng(_devices(model)):
+        torch.manual_seed(seed)
+        return model.reconstruct(batch)
+
+
+def _devices(model: LatentGenerativeModel) -> list[torch.device]:
+    return [model.device] if model.device.type == "cuda" else []
+
+
+def _likelihood(model: LatentGenerativeModel, seed: int, limit: int = 128) -> dict[str, dict[str, float]]:
     """-ln p(x) of test data in nats, by the bound and, for a score prior, by the flow."""
     test, found = model.modality.dataset("test"), {}
     for method in ("bound", "ode") if model.prior.score_prior is not None else ("bound",):
         draws = 8 if method == "bound" else 1
-        estimate = model.nelbo(batches(model.modality, test, limit=limit), method, draws=draws)
+        with torch.random.fork_rng(_devices(model)):
+            torch.manual_seed(seed)
+            estimate = model.nelbo(batches(model.modality, test, limit=limit), method, draws=draws)
         found[method] = {
             "nelbo": estimate.mean, "standard_error": estimate.standard_error, "examples": float(estimate.count),
         }
     return found
+
+
+def _nelbo(methods: Mapping[str, Mapping[str, float]]) -> float:
+    """The estimate by the flow, where there is one."""
+    return methods["ode" if "ode" in methods else "bound"]["nelbo"]
+
+
+def _check(models: Models, settings: Sequence[Setting] | None, samples: int, sets: int, repeats: int) -> None:
+    if not models:
+        raise ValueError("models is empty; give at least one trained run.")
+    for name, value, least in (("samples", samples, NEIGHBOURS + 1), ("sets", sets, 1), ("repeats", repeats, 1)):
+        if value < least:
+            raise ValueError(f"{name} is {value}; give at least {least}.")
+    kinds = {type(model.modality): type(model.modality).__name__ for model in models.values()}
+    if len(kinds) > 1:
+        raise ValueError(f"models are of {', '.join(sorted(kinds.values()))}; compare runs of one modality.")
+    if settings is not None and not settings:
+        raise ValueError("settings is empty; give at least one, or None for the default ones.")
+    for setting in settings or ():
+        if setting.run not in models:
+            raise ValueError(f"settings name the run {setting.run!r}; the models are {', '.join(models)}.")
+    first, *others = models
+    for other in others:
+        if not _same_data(models[first], models[other]):
+            raise ValueError(
+                f"{first} and {other} have different test data; compare runs of the same data, or give all of them the "
+                "same (--data on the command line)."
+            )
+
+
+def _same_data(a: LatentGenerativeModel, b: LatentGenerativeModel) -> bool:
+    """Whether the test splits have equal sizes and equal first examples, in what both batches hold."""
+    sizes = {len(model.modality.dataset("test")) for model in (a, b)}
+    if len(sizes) > 1:
+        return False
+    one, two = gather(a, "test", 64), gather(b, "test", 64)
+    shared = one.keys() & two.keys()
+    return bool(shared) and all(torch.equal(one[key].cpu(), two[key].cpu()) for key in shared)
+
+
+def _check_axes(axes: Mapping[str, str], figures: Collection[str]) -> None:
+    for axis, figure in axes.items():
+        if figure not in figures:
+            raise ValueError(
+                f"the modality's axes() names {figure!r} as {axis}, which nothing measures; choose one of "
+                f"{', '.join(sorted(figures))}."
+            )

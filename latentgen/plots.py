@@ -15,12 +15,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Series", "chart_style", "curve_figure", "to_png", "to_svg", "trade_off_figure"]
+__all__ = [
+    "COLORS",
+    "GRID",
+    "INK",
+    "MUTED",
+    "Series",
+    "chart_style",
+    "curve_figure",
+    "to_png",
+    "to_svg",
+    "trade_off_figure",
+]
 
-_INK, _MUTED, _GRID = "#20242a", "#6a727d", "#e3e6ea"
-_LINES = ("#2a62c4", "#cf5f2e", "#2b8a5e", "#8457bd", "#a8801f", "#bf3f6d")
-_VARIABLES = {_INK: "ink", _MUTED: "muted", _GRID: "grid"} | {
-    color: f"line-{number}" for number, color in enumerate(_LINES)
+INK, MUTED, GRID = "#20242a", "#6a727d", "#e3e6ea"
+COLORS = ("#2a62c4", "#cf5f2e", "#2b8a5e", "#8457bd", "#a8801f", "#bf3f6d")
+_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid"} | {
+    color: f"line-{number}" for number, color in enumerate(COLORS)
 }
 _LARGEST = 1e100  # what is larger, or not finite, is a gap
 _POINTS = 300  # a curve of this many points looks the same as one of a million
@@ -51,21 +62,21 @@ def chart_style() -> Iterator[None]:
         "svg.fonttype": "none",
         "svg.hashsalt": "latentgen",
         "text.parse_math": False,
-        "axes.edgecolor": _GRID,
-        "axes.labelcolor": _MUTED,
+        "axes.edgecolor": GRID,
+        "axes.labelcolor": MUTED,
         "axes.titlesize": 9,
         "axes.titlelocation": "left",
-        "axes.titlecolor": _INK,
-        "text.color": _INK,
-        "xtick.color": _GRID,
-        "ytick.color": _GRID,
-        "xtick.labelcolor": _MUTED,
-        "ytick.labelcolor": _MUTED,
-        "grid.color": _GRID,
+        "axes.titlecolor": INK,
+        "text.color": INK,
+        "xtick.color": GRID,
+        "ytick.color": GRID,
+        "xtick.labelcolor": MUTED,
+        "ytick.labelcolor": MUTED,
+        "grid.color": GRID,
         "grid.linewidth": 0.6,
         "legend.frameon": False,
         "legend.fontsize": 7.5,
-        "legend.labelcolor": _MUTED,
+        "legend.labelcolor": MUTED,
     }
     with matplotlib.rc_context(settings):
         yield
@@ -119,11 +130,11 @@ def curve_figure(
         for mark in marks:
             style = (0, (2, 2))
             axes.axvline(
-                mark, color=_MUTED, linewidth=0.7, alpha=0.7, linestyle=style, gid="resumed"
+                mark, color=MUTED, linewidth=0.7, alpha=0.7, linestyle=style, gid="resumed"
             )
         shown: list[float] = []
         for number, curve in enumerate(series):
-            color = _LINES[number % len(_LINES)]
+            color = COLORS[number % len(COLORS)]
             x, y = _thin(curve)
             smooth = _smooth(y)
             few = len(x) < 25
@@ -161,13 +172,13 @@ def trade_off_figure(
     with chart_style():
         figure, axes = _axes(title, size, below=0.4)
         for number, curve in enumerate(series):
-            color = _LINES[number % len(_LINES)]
+            color = COLORS[number % len(COLORS)]
             axes.plot(
                 curve.x, curve.y, color, marker="o", markersize=4, linewidth=1.5, label=curve.label
             )
         for number, (name, level) in enumerate((levels or {}).items()):
             style = ((0, (1, 1.5)), (0, (4, 2)), (0, (4, 2, 1, 2)))[number % 3]
-            axes.axhline(level, color=_MUTED, linewidth=1, linestyle=style, label=name)
+            axes.axhline(level, color=MUTED, linewidth=1, linestyle=style, label=name)
         calls = sorted({call for curve in series for call in curve.x})
         axes.set_xscale("log")
         axes.set_xticks(calls, [f"{call:g}" for call in calls])

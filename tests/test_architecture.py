@@ -16,7 +16,8 @@ FLOORS = [
      "optimizers"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "progress", "table", "plots"},
     {"recipe", "adversarial_recipe", "evaluation", "run", "run_contents", "report_charts", "report_sections",
-     "report", "comparison", "comparison_report", "trilemma", "testing", "doctor"},
+     "report", "comparison", "comparison_cost", "comparison_report", "trilemma", "trilemma_charts", "testing",
+     "doctor"},
     {"trainer", "hooks"},
     {"cli", "__main__", "__init__"},
 ]

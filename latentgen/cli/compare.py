@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .trained import change_data, load_model, overrides_of, whole_numbers
 
 if TYPE_CHECKING:
-    from ..comparison import Setting
+    from ..comparison_cost import Setting
     from ..model import LatentGenerativeModel
 
 
@@ -29,6 +29,7 @@ def add_command(commands: Any) -> None:
     add("--tolerance", default="1e-3", help="of the adaptive sampler (default: %(default)s)")
     add("--samples", type=int, default=1000, help="examples of a sample set (default: %(default)s)")
     add("--sets", type=int, default=3, help="sample sets of a row (default: %(default)s)")
+    add("--repeats", type=int, default=5, help="timed batches of a row (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
     add("--out", type=Path, default=None, help="folder of the report (default: the first run's)")
     add("--json", action="store_true", help="print the result as JSON instead of the table")
@@ -42,16 +43,17 @@ def add_command(commands: Any) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     from ..comparison import compare
-    from ..comparison_report import format_comparison, write_comparison
+    from ..comparison_report import comparison_json, format_comparison, write_comparison
 
-    for name in ("samples", "sets"):
-        if getattr(options, name) < 2 - (name == "sets"):
-            raise ValueError(f"{name} is {getattr(options, name)}; give at least {2 - (name == 'sets')}.")
     models = {name: _load(options, run) for name, run in zip(_names(options.runs), options.runs, strict=True)}
-    result = compare(models, _settings(options, models), options.samples, options.sets, options.seed)
+    result = compare(
+        models, _settings(options, models), options.samples, options.sets, options.seed, options.repeats,
+        progress=lambda text: print(f"measuring {text}", file=sys.stderr, flush=True),
+    )
     first = Path(options.runs[0])
     page = write_comparison(result, options.out or (first if first.is_dir() else Path(".")))
-    print(json.dumps(result) if options.json else f"{format_comparison(result)}\nreport: {page}")
+    print(comparison_json(result) if options.json else format_comparison(result))
+    print(f"report: {page}", file=sys.stderr if options.json else sys.stdout)
     return 0
 
 
@@ -70,7 +72,7 @@ def _names(runs: Sequence[str]) -> list[str]:
 
 
 def _settings(options: argparse.Namespace, models: dict[str, LatentGenerativeModel]) -> list[Setting]:
-    from ..comparison import default_settings
+    from ..comparison_cost import default_settings
     from ..sampler import SAMPLERS
 
     samplers = [name.strip() for name in options.samplers.split(",") if name.strip()]
