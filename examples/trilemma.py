@@ -1,7 +1,7 @@
 """The generative learning trilemma on two kinds of data: score prior, few-step GAN and one-shot GAN side by side.
 
-    accelerate launch examples/trilemma.py            # some minutes on two cores
-    accelerate launch examples/trilemma.py --quick    # seconds, to see that it runs
+    accelerate launch examples/trilemma.py            # about ten minutes on one CPU core
+    accelerate launch examples/trilemma.py --quick    # less than a minute, to see that it runs
 
 Each kind of data ends with a table and a page (trilemma.html) of quality, coverage and speed.
 """
@@ -44,7 +44,8 @@ def mixture(folder: Path, share: float) -> dict[str, latentgen.LatentGenerativeM
 
 def communities(folder: Path, share: float) -> dict[str, latentgen.LatentGenerativeModel]:
     """Fresh community graphs: one checkpoint with a score prior and a generator, and a one-shot GAN on its latents."""
-    modality, models = Graphs(data="communities"), {}
+    sizes = {"train_size": 200, "test_size": 100} if share < 1 else {}
+    modality, models = Graphs(data="communities", **sizes), {}
     rates = {"lr": 2e-3, "autoencoder_lr": 2e-3, "generator_lr": 2e-4, "discriminator_lr": 4e-4, "warmup": 0.03}
     recipe = JointDDGAN(LSGM(kl_weight=Schedule(5e-4, 0.03)))
     options = TrainingOptions(steps=int(500 * share), **rates)
@@ -64,10 +65,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    share, samples, sets = (0.01, 64, 2) if args.quick else (1.0, 1000, 2)
-    for name, make in (("mixture", mixture), ("communities", communities)):
+    share, repeats = (0.01, 1) if args.quick else (1.0, 5)
+    for name, make, samples in (("mixture", mixture, 1000), ("communities", communities, 500)):
         models = make(args.run / name, share)
-        result = latentgen.compare(models, samples=samples, sets=sets)
+        samples = 32 if args.quick else samples
+        result = latentgen.compare(models, samples=samples, sets=2, repeats=repeats, nelbo=not args.quick)
         page = latentgen.write_comparison(result, args.run / name)
         print(f"{latentgen.format_comparison(result)}\nreport: {page}\n", flush=True)
 
