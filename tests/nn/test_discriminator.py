@@ -8,8 +8,16 @@ import torch
 from latentgen import GridDiscriminator, LatentSpec, TokenDiscriminator
 from latentgen.nn.discriminator import minibatch_std
 
+VECTOR = LatentSpec((3,))
 SET = LatentSpec((6, 3), "set", masked=True)
 GRID = LatentSpec((3, 8, 6), "grid")
+LINE, SOLID = LatentSpec((2, 9), "grid"), LatentSpec((2, 4, 5, 3), "grid")
+
+
+def make(spec: LatentSpec, **given):
+    if spec.layout == "grid":
+        return GridDiscriminator(spec, 8, 2, **given)
+    return TokenDiscriminator(spec, 16, 2, 2, **given)
 
 
 def inputs(spec: LatentSpec, n: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -25,10 +33,14 @@ def influence(discriminator, spec: LatentSpec, **given) -> torch.Tensor:
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("spec", [LatentSpec((4, 3), "sequence"), SET, GRID], ids=["sequence", "set", "grid"])
+@pytest.mark.parametrize(
+    "spec",
+    [VECTOR, LatentSpec((4, 3), "sequence"), SET, LINE, GRID, SOLID],
+    ids=["vector", "sequence", "set", "line", "grid", "solid"],
+)
 def test_samples_do_not_mix(spec) -> None:
-    made = GridDiscriminator(spec, 8, 2) if spec.layout == "grid" else TokenDiscriminator(spec, 16, 2, 2)
-    assert torch.equal(influence(made, spec), torch.eye(4, dtype=torch.bool))
+    assert torch.equal(influence(make(spec), spec), torch.eye(4, dtype=torch.bool))
+    assert torch.equal(influence(make(spec).eval(), spec), torch.eye(4, dtype=torch.bool))
 
 
 def test_minibatch_statistics_mix_within_a_group_alone() -> None:
@@ -67,18 +79,67 @@ def test_a_sequence_has_an_order_and_the_time_counts() -> None:
 
 
 @pytest.mark.parametrize("spec", [SET, GRID], ids=["set", "grid"])
-def test_conditions_count(spec) -> None:
-    kind = GridDiscriminator if spec.layout == "grid" else TokenDiscriminator
-    discriminator = kind(spec, 16, 1, condition_dim=2)
+def test_conditions_count_and_rows_with_nan_are_rows_without(spec) -> None:
+    discriminator = make(spec, condition_dim=2)
     z_s, z_t, log_snr = inputs(spec)
+    free = discriminator(z_s, z_t, log_snr)
     a, b = (discriminator(z_s, z_t, log_snr, condition=torch.full((4, 2), value)) for value in (0.5, -0.5))
-    assert not torch.allclose(a, b, atol=1e-4)
-    absent = discriminator(z_s, z_t, log_snr, condition=torch.full((4, 2), float("nan")))
-    assert absent.isfinite().all()
+    zero = discriminator(z_s, z_t, log_snr, condition=torch.zeros(4, 2))
+    assert ((a - b).abs() > 1e-5).all()
+    assert ((zero - free).abs() > 1e-5).all()
+    condition = torch.full((4, 2), 0.5)
+    condition[1] = torch.nan
+    condition[2, 0] = torch.nan
+    partly = discriminator(z_s, z_t, log_snr, condition=condition)
+    assert torch.allclose(partly, torch.stack([a[0], free[1], free[2], a[3]]), atol=1e-6)
+    partly.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in discriminator.parameters())
+
+
+SMALL_SET = LatentSpec((3, 2), "set", masked=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        (SMALL_SET, "blocks.0.mlp.0.weight"),
+        (SMALL_SET, "blocks.1.attention.qkv.weight"),
+        (LatentSpec((1, 3), "grid"), "blocks.0.first.weight"),
+        (LatentSpec((1, 3, 3), "grid"), "stem.weight"),
+    ],
+    ids=["mlp", "attention", "line", "grid"],
+)
+def test_the_gradient_of_the_penalty_is_that_of_finite_differences(spec, name) -> None:
+    """What R1 sends to z_s and to the weights: second derivatives, with masks."""
+    torch.manual_seed(0)
+    discriminator = make(spec).double()
+    z_t, log_snr = torch.randn(2, *spec.shape).double(), torch.tensor([-1.0, 2.0]).double()
+    mask = torch.tensor([[True, True, False], [True, True, True]]) if spec.masked else None
+
+    def penalty(z_s: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        logit = torch.func.functional_call(discriminator, {name: weight}, (z_s, z_t, log_snr, mask))
+        (gradient,) = torch.autograd.grad(logit.sum(), z_s, create_graph=True)
+        assert mask is None or (gradient[~mask] == 0).all()
+        return gradient.square().sum()
+
+    points = [torch.randn_like(z_t).requires_grad_(), dict(discriminator.named_parameters())[name]]
+    gradients = torch.autograd.grad(penalty(*points), points)
+    for number, gradient in enumerate(gradients):
+        direction, step = torch.randn_like(gradient), 1e-5
+        sides = []
+        for sign in (1, -1):
+            moved = [point.detach().clone().requires_grad_() for point in points]
+            moved[number] = (points[number].detach() + sign * step * direction).requires_grad_()
+            sides.append(penalty(*moved).item())
+        expected = (gradient * direction).sum().item()
+        assert (sides[0] - sides[1]) / (2 * step) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+        # convolutions with leaky ReLUs are piecewise linear in z_s: nothing to test there but that it is so
+        assert (expected == 0) == (number == 0 and spec.layout == "grid")
 
 
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="TokenDiscriminator takes the others, use GridDiscriminator"):
         TokenDiscriminator(GRID)
-    with pytest.raises(ValueError, match=r"GridDiscriminator takes a grid \(C, H, W\)"):
-        GridDiscriminator(SET)
+    for spec in (SET, VECTOR, LatentSpec((1, 2, 2, 2, 2), "grid")):
+        with pytest.raises(ValueError, match=r"GridDiscriminator takes a grid \(C, \*S\) of at most 3 spatial axes"):
+            GridDiscriminator(spec)

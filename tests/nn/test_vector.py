@@ -56,6 +56,28 @@ def test_the_discriminator_judges_each_sample_on_its_own() -> None:
     assert torch.equal(torch.stack(rows), torch.eye(4, dtype=torch.bool))
 
 
+def test_the_discriminator_uses_every_input_and_knows_what_is_absent() -> None:
+    torch.manual_seed(0)
+    discriminator = VectorDiscriminator(SPEC, 16, 2, condition_dim=2)
+    z_s, z_t, log_snr, condition = torch.randn(4, 3), torch.randn(4, 3), torch.zeros(4), torch.randn(4, 2)
+    first = discriminator(z_s, z_t, log_snr, None, condition)
+    free = discriminator(z_s, z_t, log_snr)
+    for changed in (
+        discriminator(z_s + 0.1, z_t, log_snr, None, condition),
+        discriminator(z_s, z_t + 0.1, log_snr, None, condition),
+        discriminator(z_t, z_s, log_snr, None, condition),
+        discriminator(z_s, z_t, log_snr + 1, None, condition),
+        discriminator(z_s, z_t, log_snr, None, condition + 1),
+        free,
+    ):
+        assert ((first - changed).abs() > 1e-5).all()
+    condition[1, 0] = torch.nan
+    partly = discriminator(z_s, z_t, log_snr, None, condition)
+    assert torch.allclose(partly, torch.stack([first[0], free[1], first[2], first[3]]), atol=1e-6)
+    zero = discriminator(z_s, z_t, log_snr, None, torch.zeros(4, 2))
+    assert ((zero - free).abs() > 1e-5).all()
+
+
 def test_refusals() -> None:
     grid = LatentSpec((2, 4, 4), "grid")
     for kind in (VectorNetwork, VectorDiscriminator):
