@@ -1,0 +1,1 @@
+"""Images: data, networks, likelihoods, figures."""

@@ -1,0 +1,142 @@
+"""From image files and arrays to pixels of one size and one number of channels."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modalities.images.readers.image_set import Pixels, refuse_bytes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PIXELS_LIMIT = 2**26
+"""Pixels of one image file; a small file that promises more is taken for a decompression bomb."""
+CHANNELS = (1, 3)
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, KeyError, OverflowError, struct.error)
+"""What Pillow raises on damaged files."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How pixels are made.
+
+    Attributes:
+        size: height and width to which images are cut (at the centre, to the same shape) and resized; None keeps
+            theirs.
+        channels: 1 (grey) or 3 (colour); None keeps theirs.
+        invert: whether ink and paper change places, 255 - pixel.
+    """
+
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    invert: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size is not None and min(self.size) < 1:
+            raise ValueError(f"size is {self.size}; give a height and a width of at least 1.")
+        if self.channels not in (None, *CHANNELS):
+            raise ValueError(f"channels is {self.channels!r}; choose 1 (grey), 3 (colour) or None (as they are).")
+
+    def file(self, content: bytes, name: str) -> Pixels:
+        """The pixels of an image file, uint8 [H, W] (grey) or [H, W, 3].
+
+        Raises:
+            ValueError: if the file is damaged, or would unpack to too many pixels.
+        """
+        from PIL import Image, ImageOps
+
+        if not content:
+            raise ValueError(f"source {name}: the image file is empty; remove it or get it again.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                image: Image.Image = Image.open(io.BytesIO(content))
+                width, height = image.size
+                if width * height <= PIXELS_LIMIT:
+                    image.load()
+                    return self.image(ImageOps.exif_transpose(image))
+            except Image.DecompressionBombError:
+                width, height = 0, 0
+            except DAMAGE as error:
+                raise ValueError(
+                    f"source {name}: the image file must be readable, got the error '{error}'; remove it or get it "
+                    "again."
+                ) from None
+        given = f"{width} x {height}" if width else "many more"
+        raise ValueError(
+            f"source {name}: an image has at most {PIXELS_LIMIT:,} pixels, got {given}, which is taken for a "
+            "decompression bomb; make it smaller."
+        )
+
+    def image(self, image: Image) -> Pixels:
+        """The pixels of a Pillow image, uint8 [H, W] (grey) or [H, W, 3]."""
+        from PIL import ImageOps
+        from PIL.Image import Resampling
+
+        if image.mode.startswith("I"):
+            image = _eight_bits(image)
+        grey = self.channels == 1 or (self.channels is None and image.mode in ("1", "L", "LA", "La"))
+        image = image.convert("L" if grey else "RGB")
+        if self.size is not None and image.size != self.size[::-1]:
+            image = ImageOps.fit(image, self.size[::-1], Resampling.BICUBIC)
+        pixels = np.asarray(image, dtype=np.uint8)
+        return 255 - pixels if self.invert else pixels
+
+    def array(self, pixels: Pixels, name: str) -> Tensor:
+        """Pixels [N, C, H, W] with C = 1 or 3 as a tensor, cut, resized and converted where it is asked for."""
+        from PIL import Image
+
+        count, channels, height, width = pixels.shape
+        wanted = self.size if self.size is not None else (height, width)
+        refuse_bytes(count, (self.channels or channels, *wanted), name)
+        if wanted == (height, width) and self.channels in (None, channels):
+            same = pixels.copy() if not pixels.flags.writeable else pixels
+            return torch.from_numpy(255 - same if self.invert else np.ascontiguousarray(same))
+        layers = pixels[:, 0] if channels == 1 else pixels.transpose(0, 2, 3, 1)
+        return stacked((self.image(Image.fromarray(np.ascontiguousarray(one))) for one in layers), count, name)
+
+
+def _eight_bits(image: Image) -> Any:
+    """A grey image of 16 (or 32) bits in 8 bits."""
+    from PIL import Image
+
+    values = np.asarray(image)
+    return Image.fromarray((np.clip(values, 0, 65535) // 257).astype(np.uint8))
+
+
+def stacked(images: Iterable[Pixels], count: int, name: str, names: list[str] | None = None) -> Tensor:
+    """Pixels [H, W] or [H, W, 3] of many images as one tensor, uint8 [N, C, H, W].
+
+    Raises:
+        ValueError: if they differ in size or channels, or are too many for the memory.
+    """
+    result: Tensor | None = None
+    first = ""
+    for number, pixels in enumerate(images):
+        layers = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        if result is None:
+            refuse_bytes(count, layers.shape, name)
+            result, first = torch.empty((count, *layers.shape), dtype=torch.uint8), _shape(layers)
+        if layers.shape != tuple(result.shape[1:]):
+            which = f" ({names[0]} and {names[number]})" if names else ""
+            option = "channels=1 or 3" if layers.shape[1:] == tuple(result.shape[2:]) else "size=... to resize them"
+            raise ValueError(
+                f"source {name}: images must be of one size, got {first} and {_shape(layers)}{which}; give {option}."
+            )
+        result[number] = torch.from_numpy(np.ascontiguousarray(layers))
+    if result is None:
+        raise ValueError(f"source {name} must hold at least one image, got none; check the path.")
+    return result
+
+
+def _shape(layers: Pixels) -> str:
+    return f"{layers.shape[1]} x {layers.shape[2]} {'grey' if layers.shape[0] == 1 else 'colour'}"
