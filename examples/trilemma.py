@@ -3,7 +3,8 @@
     accelerate launch examples/trilemma.py            # about twelve minutes on one CPU core
     accelerate launch examples/trilemma.py --quick    # less than a minute, to see that it runs
 
-With --data mixture and --data communities side by side, two cores take about nine. Each kind of data ends with a table and a page (trilemma.html) of quality, coverage and speed.
+Times are extrapolated from single steps; with --data mixture and --data communities in two terminals, two cores take
+about nine minutes. Each kind of data ends with a table and a page (trilemma.html) of quality, coverage and speed.
 """
 
 from __future__ import annotations
