@@ -77,6 +77,51 @@ def test_both_kinds_of_noise_matter_and_nothing_else_is_random() -> None:
     assert generator.calls == 4
 
 
+@pytest.mark.parametrize("process", [VPSDE(), VESDE(latent_std=2.0)], ids=["vp", "ve"])
+def test_each_step_has_a_gate_of_its_own(process) -> None:
+    """Untrained, z_0 given z_t is N(m, (g r)^2) with the gate g of that step: closed form of normal latents."""
+    torch.manual_seed(0)
+    chain, n, s = Chain(process, 4, spacing="log_snr"), 40_000, process.latent_std
+    generator = make_generator(LatentSpec((1,)), chain, 16, 1)
+    gates = torch.tensor([0.1, 0.7, 1.3, 2.0])
+    with torch.no_grad():
+        generator.gate.copy_(gates)
+    for number in range(1, 5):
+        t = chain.time(torch.full((n,), number))
+        z_0 = generator.generate(torch.full((n, 1), 1.5), t, generator.draw_noise(torch.zeros(n, 1))).detach()
+        alpha, sigma2 = float(chain.process.alpha(t[:1])), float(chain.process.sigma2(t[:1]))
+        total = alpha**2 * s**2 + sigma2
+        spread = float(gates[number - 1]) * math.sqrt(s**2 * sigma2 / total)
+        assert abs(z_0.mean() - alpha * s**2 / total * 1.5) < 5 * spread / math.sqrt(n) + 1e-5
+        assert abs(z_0.std() - spread) < 5 * spread / math.sqrt(2 * n) + 1e-5
+
+
+def test_a_condition_counts_and_may_be_absent() -> None:
+    torch.manual_seed(0)
+    for spec in (LatentSpec((4,)), SET):
+        generator = perturbed(make_generator(spec, Chain(VPSDE(), 2), 32, 2, condition_dim=3))
+        prior, condition = DenoisingGANPrior(spec, generator).eval(), torch.randn(3, 3)
+
+        def draw(given, prior=prior, spec=spec) -> torch.Tensor:
+            return prior.sample(3, noise=NoiseStream(0, range(3), spec.shape), condition=given)
+
+        free, first = draw(None), draw(condition)
+        assert ((first - free).flatten(1).abs().amax(1) > 1e-3).all()
+        condition[1, 2] = torch.nan
+        assert torch.allclose(draw(condition), torch.stack([first[0], free[1], first[2]]), atol=1e-5)
+
+
+def test_every_parameter_learns() -> None:
+    torch.manual_seed(0)
+    for spec in (LatentSpec((4,)), SET, LatentSpec((2, 4, 4), "grid")):
+        generator = perturbed(make_generator(spec, Chain(VPSDE(), 2), 16, 1, 2)).train()
+        z, t = torch.randn(6, *spec.shape), generator.chain.time(torch.tensor([1, 2, 1, 2, 1, 2]))
+        generator.generate(z, t, generator.draw_noise(z)).square().sum().backward()
+        dead = [name for name, p in generator.named_parameters() if p.grad is None or not p.grad.any()]
+        assert dead == [], spec.layout
+        assert generator.calls == 0, "training counts no function calls"
+
+
 class PointMass(nn.Module):
     """The score network's optimum for latents that all sit at one place: the velocity view of E[z_0 | z_t] = place."""
 
@@ -107,6 +152,25 @@ def test_refined_it_starts_from_the_denoisers_mean() -> None:
     names = [name for name, _ in both.named_parameters() if "score" in name]
     assert not any(name.startswith("gan.generator._base") for name in names)
     assert both.gan.generator.calls == 3
+
+
+def test_the_refined_denoiser_learns_nothing_from_the_generator() -> None:
+    torch.manual_seed(0)
+    score = ScorePrior(SET, VelocityDenoiser(Transformer(SET, 16, 1, 2), VPSDE()))
+    generator = make_generator(SET, Chain(VPSDE(), 2), 16, 1, 2)
+    both = ScoreGANPrior(score, DenoisingGANPrior(SET, generator), refine=True)
+    with torch.no_grad():
+        for parameter in both.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    z, mask = torch.randn(3, 6, 3, requires_grad=True), torch.arange(6) < torch.tensor([2, 6, 4])[:, None]
+    w = generator.draw_noise(z)
+    clean = generator.generate(z, torch.full((3,), 1.0), w, mask)
+    clean.square().sum().backward()
+    assert all(parameter.grad is None for parameter in score.parameters())
+    assert generator.gate.grad is not None
+    with torch.no_grad():
+        next(iter(score.parameters())).mul_(1.5)
+    assert not torch.allclose(clean, generator.generate(z, torch.full((3,), 1.0), w, mask), atol=1e-4)
 
 
 def test_as_a_denoiser_it_predicts_what_it_draws() -> None:
