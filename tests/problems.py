@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from latentgen.autoencoder import Autoencoder
+from latentgen.chain import Chain
 from latentgen.denoiser import Denoiser
 from latentgen.distributions import LOG_2PI, DiagonalGaussian, NormalLikelihood
+from latentgen.generator import Generator
 from latentgen.process import VESDE, VPSDE, GeometricVPSDE, Process, SubVPSDE
 from latentgen.tensors import Batch, event_sum
 from latentgen.weighting import (
@@ -172,6 +174,35 @@ class ExactDenoiser(Denoiser):
         log_parts, gradients = self.mixture.components(z_t, self.process.alpha(t), self.process.sigma2(t))
         score = (log_parts.softmax(-1).unsqueeze(-1) * gradients).sum(-2)
         return -self.process.sigma(t).reshape(-1, *([1] * (z_t.dim() - 1))).to(z_t.dtype) * score
+
+
+class ExactGenerator(Generator):
+    """Draws from the exact q(z_0 | z_t) of a mixture: w chooses a component for each item, u fills it.
+
+    Args:
+        mixture: law of z_0.
+        chain: the T steps.
+        items: largest number of items of an event.
+    """
+
+    def __init__(self, mixture: GaussianMixture, chain: Chain, items: int = 1) -> None:
+        network = nn.Identity()
+        network.style_dim, network.self_condition = 1, True
+        super().__init__(network, chain, noise_dim=items)
+        self.mixture = mixture
+
+    def _clean(self, z_t, t, w, mask, condition):
+        alpha, sigma2 = self.process.alpha(t), self.process.sigma2(t)
+        share = self.mixture.components(z_t, alpha, sigma2)[0].softmax(-1)
+        u = torch.special.ndtr(w.style)[:, : z_t[0, ..., 0].numel()].reshape(share.shape[:-1])
+        which = (u.unsqueeze(-1) > share.cumsum(-1)).sum(-1).clamp(max=share.shape[-1] - 1)
+        spread, axes = (value.to(z_t.dtype)[which] for value in self.mixture._eigen)
+        mean = self.mixture.means.to(z_t.dtype)[which]
+        alpha, sigma2 = (value.reshape(-1, *([1] * (z_t.dim() - 1))).to(z_t.dtype) for value in (alpha, sigma2))
+        total = alpha**2 * spread + sigma2
+        turned = ((z_t - alpha * mean).unsqueeze(-2) @ axes).squeeze(-2)
+        inside = alpha * spread / total * turned + (spread * sigma2 / total).sqrt() * w.event
+        return mean + (axes @ inside.unsqueeze(-1)).squeeze(-1)
 
 
 def unequal_mixture() -> GaussianMixture:

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from problems import PROCESSES, ExactDenoiser, gaussian, unequal_mixture
+from problems import PROCESSES, ExactDenoiser, ExactGenerator, gaussian, unequal_mixture
 from torch import nn
 
+from latentgen.chain import Chain
 from latentgen.denoiser import VelocityDenoiser
 from latentgen.noise import NoiseStream
 from latentgen.process import VPSDE, Process
@@ -16,6 +17,7 @@ from latentgen.sampler import (
     Ancestral,
     DPMSolver,
     EulerMaruyama,
+    GANSampler,
     Heun,
     PredictorCorrector,
     ProbabilityFlow,
@@ -110,6 +112,91 @@ def test_samples_have_the_shape_of_their_component_too():
         expected, scale = S - left, S.diagonal().sqrt()
         assert ((torch.cov(part.T) - expected).abs() / (scale[:, None] * scale) < 5 * math.sqrt(2 / len(part))).all()
         assert ((part.mean(0) - mixture.means[k]).abs() / scale < 5 / math.sqrt(len(part))).all()
+
+
+# ---- the few large steps of a denoising diffusion GAN, with a generator that draws from the exact posterior ----
+
+
+@pytest.mark.parametrize(
+    ("law", "steps", "spacing"),
+    [
+        *((law, steps, spacing) for law in ("vp", "ve") for steps in (1, 2, 4) for spacing in ("time", "log_snr")),
+        *((law, 3, "log_snr") for law in ("sub-vp", "geometric", "cosine", "linear")),
+        ("vp", 8, "time"),
+    ],
+)
+def test_a_perfect_generator_carries_noise_to_a_mixture_in_any_number_of_steps(law, steps, spacing):
+    """No error but that of sampling: means, covariances and weights, of the whole and of each component."""
+    torch.manual_seed(0)
+    process, mixture, n = PROCESSES[law], unequal_mixture(), 40_000
+    sampler, generator = GANSampler(), ExactGenerator(mixture, Chain(process, steps, spacing=spacing)).eval()
+    z = sampler(generator, process.terminal_std * torch.randn(n, 2, dtype=torch.float64))
+    assert sampler.calls == steps
+    weights = mixture.weights
+    assert ((mixture.shares(z) - weights).abs() < 5 * (weights * (1 - weights) / n).sqrt() + 1e-3).all()
+    which = mixture.components(z, torch.ones(n).double(), torch.zeros(n).double())[0].argmax(1)
+    parts = [(z, mixture.mean(), mixture.covariance())]
+    parts += [(z[which == k], mixture.means[k], mixture.covariances[k]) for k in range(2)]
+    for part, mean, covariance in parts:
+        scale = covariance.diagonal().sqrt()
+        assert ((part.mean(0) - mean).abs() / scale < 5 / math.sqrt(len(part)) + 5e-3).all()
+        assert ((torch.cov(part.T) - covariance).abs() / (scale[:, None] * scale)
+                < 5 * math.sqrt(2 / len(part)) + 5e-3).all()
+
+
+@pytest.mark.parametrize("law", ["vp", "ve"])
+@pytest.mark.parametrize(("start", "first"), [(0.5, 2), (0.51, 3), (1.0, 4), (0.1, 1)])
+def test_a_chain_can_be_entered_at_its_times(law, start, first):
+    """From the exact marginal at t_k the data are reached in k calls; another start counts as the next t_k."""
+    torch.manual_seed(0)
+    process, mixture, n = PROCESSES[law], unequal_mixture(), 10_000
+    chain = Chain(process, 4, times=[0.2, 0.5, 0.8, 1.0])
+    z_k = chain.process.marginal(mixture.sample(n), chain.time(torch.full((n,), first))).rsample()
+    sampler = GANSampler()
+    z = sampler(ExactGenerator(mixture, chain).eval(), z_k, start=start)
+    assert sampler.calls == first
+    scale = mixture.covariance().diagonal().sqrt()
+    error = (torch.cov(z.T) - mixture.covariance()).abs() / (scale[:, None] * scale)
+    assert (error < 5 * math.sqrt(2 / n)).all()
+    assert ((mixture.shares(z) - mixture.weights).abs() < 5 * math.sqrt(0.21 / n)).all()
+
+
+def test_the_calls_of_a_chain_are_observed():
+    """T predictions, at the chain's times: the last one's mean is the sample."""
+    torch.manual_seed(0)
+    generator = ExactGenerator(unequal_mixture(), Chain(VPSDE(), 4, spacing="log_snr")).eval()
+    seen = []
+    z = GANSampler()(
+        generator, torch.randn(3, 2).double(), observe=lambda t, prediction: seen.append((float(t), prediction.mean))
+    )
+    assert [t for t, _ in seen] == pytest.approx(generator.chain.times[:0:-1])
+    assert torch.allclose(seen[-1][1], z, atol=1e-5)
+    assert not torch.allclose(seen[-2][1], z, atol=1e-3)
+
+
+def test_a_chain_keeps_samples_and_items_apart():
+    """Masked items are zero and influence nothing, and sample i is the same however many are drawn."""
+    generator = ExactGenerator(unequal_mixture(), Chain(VPSDE(), 3), items=3).eval()
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    z_1 = torch.randn(2, 3, 2, dtype=torch.float64)
+
+    def draw(z_1: torch.Tensor, mask: torch.Tensor, indices: range) -> torch.Tensor:
+        return GANSampler()(generator, z_1, mask=mask, noise=NoiseStream(0, indices, (3, 2)))
+
+    z = draw(z_1, mask, range(2))
+    assert torch.equal(z[~mask], torch.zeros(2, 2).double())
+    assert torch.allclose(draw(torch.where(mask[..., None], z_1, 100.0), mask, range(2)), z, atol=1e-12)
+    assert torch.allclose(draw(z_1[1:], mask[1:], range(1, 2))[0], z[1], atol=1e-12)
+    assert torch.allclose(draw(z_1[1:, :1], mask[1:, :1], range(1, 2))[0], z[1, :1], atol=1e-12)
+
+
+def test_a_chain_has_its_own_number_of_steps_and_needs_a_generator():
+    generator = ExactGenerator(unequal_mixture(), Chain(VPSDE(), 4)).eval()
+    assert GANSampler(4)(generator, torch.randn(3, 2)).shape == (3, 2)
+    with pytest.raises(ValueError, match="steps is 5 for sampler 'gan'; this generator was trained for 4"):
+        GANSampler(5)(generator, torch.randn(3, 2))
+    with pytest.raises(ValueError, match="sampler 'gan' was given a ExactDenoiser; it needs a generator"):
+        GANSampler()(ExactDenoiser(unequal_mixture(), VPSDE()), torch.randn(3, 2))
 
 
 # ---- order of convergence, on a Gaussian whose flow is known exactly ----
