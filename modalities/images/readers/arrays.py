@@ -167,8 +167,9 @@ def _checked(file: IO[bytes], size: int, name: str, load: Callable[[], Array]) -
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = reader(file)
         promised = int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
-        if dtype.hasobject or promised > size:
-            what = "objects" if dtype.hasobject else f"{promised:,} bytes and has {size:,}"
+        left = size - file.tell()
+        if dtype.hasobject or promised > left:
+            what = "objects" if dtype.hasobject else f"{promised:,} bytes and has {left:,}"
             raise ValueError(f"the array promises {what}")
         refuse_bytes(1, (promised,), name)
         return load()

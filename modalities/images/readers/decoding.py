@@ -132,7 +132,7 @@ def stacked(images: Iterable[Pixels], count: int, name: str, names: list[str] | 
             raise ValueError(
                 f"source {name}: images must be of one size, got {first} and {_shape(layers)}{which}; give {option}."
             )
-        result[number] = torch.from_numpy(np.ascontiguousarray(layers))
+        result.numpy()[number] = layers
     if result is None:
         raise ValueError(f"source {name} must hold at least one image, got none; check the path.")
     return result
