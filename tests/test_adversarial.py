@@ -11,10 +11,32 @@ from torch.nn.functional import softplus
 from toy import Toy
 
 import latentgen
-from latentgen import DDGAN, VPSDE, Chain, DenoisingGANPrior, Discriminate, Generate, LatentSpec
+from latentgen import (
+    DDGAN,
+    VESDE,
+    VPSDE,
+    Autoencoder,
+    Chain,
+    DenoisingGANPrior,
+    Discriminate,
+    Generate,
+    LatentSpec,
+    NormalLikelihood,
+    Schedule,
+)
 from latentgen.adversarial import latents_of, masked, still
 from latentgen.adversarial_recipe import make_discriminator, make_generator
 from latentgen.distributions import DiagonalGaussian
+
+
+class Sets(Autoencoder):
+    """q(z | x) = N(x, 1) over real items."""
+
+    def encode(self, batch):
+        return DiagonalGaussian(batch["x"], torch.ones_like(batch["x"]), batch["mask"])
+
+    def decode(self, z, mask=None):
+        raise NotImplementedError
 
 
 class Linear(nn.Module):
@@ -106,6 +128,107 @@ def test_a_frozen_autoencoder_gets_nothing() -> None:
     assert model.autoencoder.training
 
 
+def test_running_statistics_move_with_the_trained_autoencoder_alone() -> None:
+    model, first, second, batch = parts()
+    model.train()
+    start = {name: value.clone() for name, value in model.autoencoder.named_buffers()}
+    first(batch)
+    assert all(torch.equal(value, start[name]) for name, value in model.autoencoder.named_buffers())
+    second(batch)
+    assert any(not torch.equal(value, start[name]) for name, value in model.autoencoder.named_buffers())
+
+
+def test_the_frozen_autoencoder_drops_nothing_out() -> None:
+    """Encoded in evaluation mode: with zero posterior noise and T = 1 the real samples are the means, every time."""
+    torch.manual_seed(0)
+    modality, seen = Toy(dropout=0.5), []
+
+    class Watch(nn.Module):
+        def forward(self, z_s, z_t, log_snr, mask=None, condition=None):
+            seen.append(z_s[:6].detach())
+            return z_s.sum(1)
+
+    model = DDGAN(1, width=16, depth=1).prepare(modality).model.train()
+    batch = {"x": torch.randn(6, 2)}
+    Discriminate(model.autoencoder, model.prior, Watch(), r1=0.0, posterior_noise=0.0)(batch)
+    assert torch.allclose(seen[0], model.encode(batch).mean, atol=1e-6)
+    Discriminate(model.autoencoder, model.prior, Watch(), r1=0.0, posterior_noise=1.0)(batch)
+    assert not torch.allclose(seen[1], model.encode(batch).mean, atol=1e-2)
+    assert model.autoencoder.training
+
+
+class Bowl(nn.Module):
+    """D(z_s, z_t) = a |z_s|^2 / 2 + b |z_t|^2: its gradient in z_s is a z_s, whatever z_t is."""
+
+    def __init__(self, a: float, b: float) -> None:
+        super().__init__()
+        self.a, self.b, self.real = nn.Parameter(torch.tensor(a)), b, torch.empty(0)
+
+    def forward(self, z_s, z_t, log_snr, mask=None, condition=None):
+        self.real = z_s.detach()[: len(z_s) // 2]
+        return 0.5 * self.a * z_s.square().flatten(1).sum(1) + self.b * z_t.square().flatten(1).sum(1)
+
+
+def test_the_penalty_is_that_of_real_samples_alone_and_of_the_earlier_of_the_pair() -> None:
+    torch.manual_seed(0)
+    spec = LatentSpec((5, 2), "set", masked=True)
+    mask = torch.arange(5) < torch.tensor([2, 4, 5])[:, None]
+    batch = {"x": 3 * torch.randn(3, 5, 2), "mask": mask}
+    prior = DenoisingGANPrior(spec, make_generator(spec, Chain(VPSDE(), 2), 16, 1, 2))
+    bowl = Bowl(0.8, 5.0)
+    objective = Discriminate(Sets(), prior, bowl, r1=0.1, r1_interval=1)
+    found = objective(batch)
+    expected = (0.8 * bowl.real).square().sum() / 3
+    assert found["r1"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert (bowl.real[~mask] == 0).all()
+    penalty = 0.05 * found["r1"]
+    assert (found["loss"] - found["discriminator_loss"]).item() == pytest.approx(penalty.item(), rel=1e-4)
+
+
+def test_the_generators_loss_is_the_non_saturating_one() -> None:
+    """Value and gradient of softplus(-D(fake)) against the plain computation with the same noise."""
+    model, first, second, batch = parts(train_autoencoder=False)
+    generator, chain = model.prior.generator, model.prior.generator.chain
+    torch.manual_seed(4)
+    found = second(batch)
+    gradients = torch.autograd.grad(found["loss"], list(generator.parameters()), allow_unused=True)
+    torch.manual_seed(4)
+    with torch.no_grad(), still(model.autoencoder):
+        k, _, z_t = chain.draw(model.autoencoder.encode(batch).rsample())
+    z_0 = generator.generate(z_t, chain.time(k), generator.draw_noise(z_t))
+    fake = chain.posterior(z_t, z_0, k).rsample()
+    logit = first.discriminator(fake, z_t, chain.process.log_snr(chain.time(k)))
+    loss = (1 + (-logit).exp()).log().mean()
+    assert found["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
+    expected = torch.autograd.grad(loss, list(generator.parameters()), allow_unused=True)
+    for one, two in zip(gradients, expected, strict=True):
+        assert (one is None) == (two is None)
+        assert one is None or torch.allclose(one, two, atol=1e-6)
+    assert any(one is not None and one.any() for one in gradients)
+
+
+def test_conditions_reach_generator_and_discriminator_with_their_own_sample() -> None:
+    spec, seen = LatentSpec((2,)), []
+
+    class Watch(nn.Module):
+        def forward(self, z_s, z_t, log_snr, mask=None, condition=None):
+            seen.append(condition)
+            return z_s.sum(1)
+
+    torch.manual_seed(0)
+    generator = make_generator(spec, Chain(VPSDE(), 2), 16, 1, condition_dim=3)
+    given: list[torch.Tensor] = []
+    generator.network.register_forward_pre_hook(lambda module, arguments: given.append(arguments[3]))
+    prior = DenoisingGANPrior(spec, generator)
+    batch = {"x": torch.randn(4, 2), "condition": torch.randn(4, 3)}
+    Discriminate(latentgen.IdentityAutoencoder(), prior, Watch(), r1=0.0)(batch)
+    Generate(latentgen.IdentityAutoencoder(), prior, Watch())(batch)
+    assert torch.equal(seen[0], torch.cat([batch["condition"]] * 2))
+    assert torch.equal(seen[1], batch["condition"])
+    assert len(given) == 2
+    assert all(torch.equal(condition, batch["condition"]) for condition in given)
+
+
 class ChainRatio(nn.Module):
     """The optimal discriminator where q(z_0) = N(mean, std^2) and p(z_0) = N(0, 1): ln q(z_s | z_t) / p(z_s | z_t)."""
 
@@ -132,18 +255,75 @@ class ChainRatio(nn.Module):
         return q - self.reverse(z_s[:, 0], z_t[:, 0], s, t, 0.0, 1.0)
 
 
+@pytest.mark.parametrize("process", [VPSDE(), VESDE()], ids=["vp", "ve"])
 @pytest.mark.parametrize("steps", [1, 2, 4])
-def test_the_discriminators_term_estimates_the_divergence_of_the_chains(steps) -> None:
+def test_the_discriminators_term_estimates_the_divergence_of_the_chains(process, steps) -> None:
     """T E[D(real)] is KL(q(z_0..T) || p(z_0..T)): for two chains of one forward kernel KL(q(z_0) || p(z_0))."""
     torch.manual_seed(0)
     mean, std, n = 0.6, 0.5, 400_000
-    chain = Chain(VPSDE(), steps)
+    chain = Chain(process, steps)
     z = mean + std * torch.randn(n, 1)
     k, z_s, z_t = chain.draw(z)
     log_snr = chain.process.log_snr(chain.time(k))
     found = steps * ChainRatio(chain, mean, std)(z_s, z_t, log_snr)
     kl = 0.5 * (std**2 + mean**2 - 1) - math.log(std)
     assert abs(found.mean() - kl) < 5 * found.std() / math.sqrt(n) + 1e-3
+
+
+class LineAutoencoder(Autoencoder):
+    """q(z | x) = N(slope x + shift, std^2), so that q(z) = N(shift, slope^2 + std^2) for x ~ N(0, 1); z is not decoded."""
+
+    def __init__(self, slope: float, shift: float, std: float) -> None:
+        super().__init__()
+        self.slope, self.shift, self.std = (nn.Parameter(torch.tensor(value)) for value in (slope, shift, std))
+
+    def encode(self, batch):
+        mean = self.slope * batch["x"] + self.shift
+        return DiagonalGaussian(mean, self.std.expand_as(mean))
+
+    def decode(self, z, mask=None):
+        return NormalLikelihood(torch.zeros_like(z), 1.0)
+
+
+@pytest.mark.parametrize("process", [VPSDE(), VESDE()], ids=["vp", "ve"])
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_the_encoder_gets_the_gradient_of_the_divergence_from_the_prior(process, steps) -> None:
+    """With the optimal discriminator: beta d/d(slope, shift, std) [w KL(q(z) || N(0, 1)) - H(q(z | x))], and no more.
+
+    The logit's own dependence on q has no share in it: E_q[d ln q] = 0. The decoder ignores z and the generator's
+    loss does not reach the encoder, so that autograd on the closed form gives the whole gradient.
+    """
+    torch.manual_seed(0)
+    slope, shift, std, beta, weight = 0.5, 0.6, 0.4, 0.7, 1.5
+    chain, autoencoder = Chain(process, steps), LineAutoencoder(slope, shift, std)
+    prior = DenoisingGANPrior(LatentSpec((1,)), make_generator(LatentSpec((1,)), chain, 16, 1))
+    ratio = ChainRatio(chain, shift, math.sqrt(slope**2 + std**2))
+    objective = Generate(autoencoder, prior, ratio, True, kl_weight=beta, adversarial_weight=weight)
+    parameters = [autoencoder.slope, autoencoder.shift, autoencoder.std]
+    estimates = torch.stack(
+        [
+            torch.stack(torch.autograd.grad(objective({"x": torch.randn(10_000, 1)})["loss"], parameters))
+            for _ in range(40)
+        ]
+    )
+    a, b, s = (parameter.detach().double().requires_grad_() for parameter in parameters)
+    variance = a**2 + s**2
+    divergence = 0.5 * (variance + b**2 - 1 - variance.log())
+    exact = torch.stack(torch.autograd.grad(beta * (weight * divergence - s.log()), [a, b, s]))
+    error = (estimates.double().mean(0) - exact).abs()
+    assert (error < 5 * estimates.double().std(0) / math.sqrt(40) + 1e-3).all()
+    assert (error < 0.05).all(), "too few samples to say anything"
+
+
+def test_the_kl_weight_follows_its_schedule() -> None:
+    model, first, _, batch = parts()
+    model.eval()
+    objective = Generate(model.autoencoder, model.prior, first.discriminator, True, Schedule(0.0, 2.0, portion=0.5))
+    for progress, beta in ((0.0, 0.0), (0.25, 1.0), (0.9, 2.0)):
+        objective.progress.fill_(progress)
+        found = objective(batch)
+        bound = (found["reconstruction"] + beta * found["estimated_kl"]) / 2
+        assert (found["loss"] - found["generator_loss"]).item() == pytest.approx(bound.item(), rel=1e-5)
 
 
 def test_the_encoders_loss_is_the_stated_bound() -> None:
@@ -193,13 +373,6 @@ def test_masked_items_reach_the_discriminator_as_zeros() -> None:
             seen.extend([z_s[~mask], z_t[~mask]])
             return z_s.flatten(1).sum(1)
 
-    class Sets(latentgen.Autoencoder):
-        def encode(self, batch):
-            return DiagonalGaussian(batch["x"], torch.ones_like(batch["x"]), batch["mask"])
-
-        def decode(self, z, mask=None):
-            raise NotImplementedError
-
     mask = torch.arange(5) < torch.tensor([2, 4, 5])[:, None]
     batch = {"x": torch.randn(3, 5, 2), "mask": mask}
     prior = DenoisingGANPrior(spec, make_generator(spec, Chain(VPSDE(), 2), 16, 1, 2))
@@ -232,3 +405,6 @@ def test_every_layout_has_a_discriminator_whose_penalty_can_be_differentiated(sp
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="r1_interval is 0; it must be at least 1 step"):
         Discriminate(None, None, nn.Linear(1, 1), r1_interval=0)  # type: ignore[arg-type]
+    model, first, _, _ = parts()
+    with pytest.raises(ValueError, match=r"posterior_noise is 0\.5; it must be 1 where the autoencoder is trained"):
+        Generate(model.autoencoder, model.prior, first.discriminator, True, posterior_noise=0.5)

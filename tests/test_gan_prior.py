@@ -22,6 +22,7 @@ from latentgen import (
     LatentSpec,
     ScoreGANPrior,
 )
+from latentgen.noise import NoiseStream
 
 MEANS, STDS, WEIGHTS = torch.tensor([-1.2, 0.9]), torch.tensor([0.2, 0.35]), torch.tensor([0.3, 0.7])
 
@@ -112,6 +113,47 @@ def test_alone_it_is_sampled_by_its_own_sampler(alone) -> None:
     assert "likelihood" not in result
 
 
+def test_a_joint_model_is_measured_by_both_samplers_and_by_its_likelihood(joint) -> None:
+    result = latentgen.evaluate(joint, samples=16, calls=(2, 5))
+    rows = {row["name"]: row["calls"] for row in result["rows"]}
+    assert list(rows) == ["real data", "reconstruction", "no prior", "dpm, 2 steps", "dpm, 5 steps", "gan"]
+    assert (rows["dpm, 2 steps"], rows["dpm, 5 steps"], rows["gan"]) == (2, 5, 3)
+    assert set(result["likelihood"]) == {"bound", "ode"}
+    assert joint.prior.default_sampler != "gan"
+    batch = {"x": torch.randn(3, 2)}
+    assert joint.edit(batch, 0.3, steps=4)["x"].shape == (3, 2)
+
+
+def test_each_half_does_what_it_does_alone(joint) -> None:
+    """The sampler's kind decides; noise and start are the half's own."""
+    score, gan = joint.prior.score, joint.prior.gan
+    for half, sampler in ((gan, GANSampler()), (score, latentgen.DPMSolver(4)), (score, None)):
+        draws = [prior.sample(5, sampler=sampler, noise=NoiseStream(1, range(5))) for prior in (joint.prior, half)]
+        assert torch.equal(*draws)
+    z = torch.randn(4, 2)
+    torch.manual_seed(0)
+    bound = joint.prior.cross_entropy(z)
+    torch.manual_seed(0)
+    assert torch.equal(bound, score.cross_entropy(z))
+    assert joint.prior.denoiser_of(GANSampler()) is gan.generator
+    assert joint.prior.denoiser_of(latentgen.DPMSolver(4)) is score.denoiser
+
+
+def test_a_chain_starts_with_the_noise_of_its_process() -> None:
+    """One step of a generator that returns z_T over its deviation: N(0, 1) whatever the process's terminal noise."""
+
+    class Echo(Generator):
+        def _clean(self, z_t, t, w, mask, condition):
+            return z_t
+
+    for process in (VPSDE(), VESDE(sigma2_max=400.0)):
+        network = MixturePosterior(process)
+        prior = DenoisingGANPrior(LatentSpec((2,)), Echo(network, Chain(process, 1), 1)).eval()
+        torch.manual_seed(0)
+        z = prior.sample(20_000)
+        assert z.std().item() == pytest.approx(process.terminal_std, rel=5 / math.sqrt(80_000))
+
+
 def test_refusals(alone, joint) -> None:
     with pytest.raises(ValueError, match="steps is 5 for sampler 'gan'; this generator was trained for 2"):
         alone.sample(1, "gan", steps=5)
@@ -121,6 +163,13 @@ def test_refusals(alone, joint) -> None:
         alone.sample(1, guidance=2.0)
     with pytest.raises(ValueError, match="has no likelihood; train a score prior on the same latents"):
         alone.log_prob({"x": torch.randn(2, 2)})
+    with pytest.raises(ValueError, match=r"guidance is 2\.0; a denoising diffusion GAN has none"):
+        joint.sample(1, "gan", guidance=2.0)
+    for call in (alone.prior.cross_entropy, alone.prior.log_prob):
+        with pytest.raises(ValueError, match="has no likelihood"):
+            call(torch.randn(2, 2))
+    with pytest.raises(ValueError, match="steps is 4 for sampler 'gan'; this generator was trained for 3"):
+        joint.sample(1, "gan", steps=4)
     with pytest.raises(ValueError, match="edit needs a score prior"):
         alone.edit({"x": torch.randn(2, 2)})
     with pytest.raises(ValueError, match="sampler 'gan' was given a VelocityDenoiser"):
