@@ -271,7 +271,7 @@ def test_the_discriminators_term_estimates_the_divergence_of_the_chains(process,
 
 
 class LineAutoencoder(Autoencoder):
-    """q(z | x) = N(slope x + shift, std^2), so that q(z) = N(shift, slope^2 + std^2) for x ~ N(0, 1); z is not decoded."""
+    """q(z | x) = N(slope x + shift, std^2), so that q(z) = N(shift, slope^2 + std^2) for x ~ N(0, 1); no decoder."""
 
     def __init__(self, slope: float, shift: float, std: float) -> None:
         super().__init__()

@@ -6,28 +6,63 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from toy import Toy
 
 import latentgen
-from latentgen import DDGAN, Autoencoder, IdentityAutoencoder, JointDDGAN, LatentSpec
+from latentgen import (
+    DDGAN,
+    MLP,
+    Autoencoder,
+    DiagonalGaussian,
+    IdentityAutoencoder,
+    JointDDGAN,
+    LatentSpec,
+    NormalLikelihood,
+    StandardizedAutoencoder,
+)
 from latentgen.checkpoint import latest_checkpoint, load_checkpoint
 from latentgen.trainer import Trainer, TrainingDiverged, TrainingOptions
 
 SMALL = {"width": 16, "depth": 1, "heads": 2, "discriminator_depth": 1}
 
 
-class Items(latentgen.Modality):
-    """Random data of any layout, coded by the identity."""
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    """Accelerate keeps precision and processes in a global state; each test starts without one."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+class Coded(Autoencoder):
+    """A small autoencoder along the channels of any layout, with a mask where there is one."""
 
     def __init__(self, spec: LatentSpec) -> None:
-        self.spec = spec
+        super().__init__()
+        self.axis = 1 if spec.layout == "grid" else -1
+        self.encoder, self.decoder = MLP(spec.channels, 8, 2 * spec.channels), MLP(spec.channels, 8, spec.channels)
+
+    def encode(self, batch: latentgen.Batch) -> DiagonalGaussian:
+        mean, log_std = self.encoder(batch["x"].movedim(self.axis, -1)).movedim(-1, self.axis).chunk(2, self.axis)
+        return DiagonalGaussian(mean, log_std.clamp(-5, 2).exp(), batch.get("mask"))
+
+    def decode(self, z: torch.Tensor, mask: torch.Tensor | None = None) -> NormalLikelihood:
+        return NormalLikelihood(self.decoder(z.movedim(self.axis, -1)).movedim(-1, self.axis), 0.5, mask=mask)
+
+
+class Items(latentgen.Modality):
+    """Random data of any layout, coded by the identity or by an autoencoder that learns."""
+
+    def __init__(self, spec: LatentSpec, learned: bool = False) -> None:
+        self.spec, self.learned = spec, learned
 
     @property
     def latents(self) -> LatentSpec:
         return self.spec
 
     def autoencoder(self) -> Autoencoder:
-        return IdentityAutoencoder()
+        return Coded(self.spec) if self.learned else IdentityAutoencoder()
 
     def dataset(self, split: str) -> list[latentgen.Batch]:
         generator = torch.Generator().manual_seed(0)
@@ -47,8 +82,12 @@ def joint() -> JointDDGAN:
     return JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), DDGAN(2, **SMALL, regression=1.0))
 
 
-def fit(recipe, run: Path, steps: int = 6, modality=None, hooks=(), **options) -> Trainer:
-    torch.manual_seed(0)
+def discriminator_of(trainer: Trainer) -> torch.nn.Module:
+    return next(part.discriminator for part in trainer._objectives if isinstance(part, latentgen.Discriminate))
+
+
+def fit(recipe, run: Path, steps: int = 6, modality=None, hooks=(), seed: int = 0, **options) -> Trainer:
+    torch.manual_seed(seed)
     prepared = recipe.prepare(modality if modality is not None else Toy())
     settings = {"batch_size": 8, "checkpoint_every": 2, "log_every": 2, **options}
     options = TrainingOptions(steps=steps, **settings)
@@ -70,10 +109,19 @@ def test_interrupted_is_uninterrupted(recipe, tmp_path) -> None:
 
     with pytest.raises(Stop):
         fit(recipe(), tmp_path / "cut", hooks=[stop])
-    fit(recipe(), tmp_path / "cut")
+    trainer = fit(recipe(), tmp_path / "cut", seed=5)
+    assert trainer.resumed_from == 4
     (whole, _), (cut, _) = (load_checkpoint(latest_checkpoint(tmp_path / name)) for name in ("whole", "cut"))
     assert whole.keys() == cut.keys()
     assert any(name.startswith("objective-") for name in whole), "the discriminator is not in the checkpoint"
+    moments = [
+        value.numel()
+        for part, tensors in whole.items()
+        for name, value in tensors.items()
+        if part.startswith("optimizer-") and name.endswith(("exp_avg", "momentum_buffer"))
+    ]
+    trained = [*trainer.model.parameters(), *discriminator_of(trainer).parameters()]
+    assert sum(moments) == sum(parameter.numel() for parameter in trained), "a trained weight has no moments there"
     for part, tensors in whole.items():
         for name, value in tensors.items():
             assert torch.equal(value, cut[part][name]), (part, name)
@@ -97,6 +145,74 @@ def test_every_layout_trains_and_samples(spec, tmp_path) -> None:
     moved = [name for name, value in trainer.model.state_dict().items() if not torch.equal(value, start[name])]
     assert any("gan.generator" in name for name in moved)
     assert trainer.model.sample(3, "gan")["x"].isfinite().all()
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "joint"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        LatentSpec((3,)),
+        LatentSpec((4, 2), "set", masked=True),
+        LatentSpec((2, 4, 4), "grid"),
+        LatentSpec((2, 6), "grid"),
+    ],
+    ids=["vector", "set", "grid", "line"],
+)
+def test_an_autoencoder_of_every_layout_is_trained_end_to_end(spec, together, tmp_path) -> None:
+    gan = DDGAN(2, **SMALL, regression=0.5)
+    recipe = JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), gan) if together else gan
+    before = start(recipe, Items(spec, learned=True))
+    trainer = fit(recipe, tmp_path, 5, Items(spec, learned=True), ema=0.0)
+    assert trainer.skipped == 0
+    model = trainer.model
+    assert isinstance(model.autoencoder, StandardizedAutoencoder)
+    still = [name for name, value in model.state_dict().items() if torch.equal(value, before[name])]
+    # the networks' outputs start at zero, and so do the gradients of what lies before them: not for five steps
+    assert [name for name in still if name.startswith(("autoencoder.autoencoder.", "autoencoder.std"))] == []
+    assert [name for name in still if "generator" in name] == []
+    assert trainer._last_losses["reconstruction"].isfinite()
+    assert ("estimated_kl" in trainer._last_losses) is not together
+    assert model.sample(3, "gan")["x"].isfinite().all()
+    assert all(parameter.requires_grad for parameter in discriminator_of(trainer).parameters())
+
+
+def start(recipe, modality: latentgen.Modality) -> dict[str, torch.Tensor]:
+    """The weights that :func:`fit` begins with."""
+    torch.manual_seed(0)
+    return {name: value.clone() for name, value in recipe.prepare(modality).model.state_dict().items()}
+
+
+@pytest.mark.parametrize("recipe", [lambda: DDGAN(2, **SMALL, r1=0.1, r1_interval=2), joint], ids=["alone", "joint"])
+@pytest.mark.parametrize("options", [{"accumulation": 3}, {"precision": "bf16"}], ids=["accumulated", "bf16"])
+def test_accumulation_and_mixed_precision(recipe, options, tmp_path) -> None:
+    trainer = fit(recipe(), tmp_path, 4, **options)
+    assert trainer.skipped == 0
+    assert all(p.dtype == torch.float32 and p.isfinite().all() for p in trainer.model.parameters())
+    assert all(p.isfinite().all() for p in discriminator_of(trainer).parameters())
+
+
+def test_options_reach_the_objectives() -> None:
+    weights = {"kl_weight": 0.2, "adversarial_weight": 0.4, "regression": 2.0}
+    recipe = DDGAN(3, spacing="time", r1=0.3, r1_interval=7, noise_dim=5, **weights, **SMALL)
+    first, second = recipe.prepare(Toy()).objectives
+    assert (first.r1, first.r1_interval, first.posterior_noise) == (0.3, 7, 1.0)
+    assert (second.kl_weight, second.adversarial_weight, second.regression) == (0.2, 0.4, 2.0)
+    assert second.train_autoencoder
+    assert second.prior.generator.noise_dim == 5
+    assert second.prior.generator.chain.times == latentgen.Chain(latentgen.VPSDE(), 3).times
+    gan = DDGAN(2, posterior_noise=0.3, r1=0.7, **SMALL)
+    together = JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), gan, refine=False, gate=0.4).prepare(Toy())
+    joint_elbo, discriminate, generate = together.objectives
+    assert (discriminate.r1, discriminate.posterior_noise, generate.posterior_noise) == (0.7, 0.3, 0.3)
+    assert not generate.train_autoencoder
+    assert discriminate._others[0] is generate._others[0] is joint_elbo.autoencoder is together.model.autoencoder
+    assert generate._others[1] is discriminate.discriminator
+    assert generate.prior is together.model.prior.gan
+    assert joint_elbo.prior is together.model.prior.score
+    # the gate is that of a generator which refines; alone it starts as the normal posterior
+    assert (generate.prior.generator.gate == 1).all()
+    refined = JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), gan, refine=True, gate=0.4).prepare(Toy())
+    assert torch.allclose(refined.model.prior.gan.generator.gate, torch.tensor(0.4))
 
 
 def test_a_frozen_autoencoder_stays_and_a_trained_one_moves(tmp_path) -> None:
