@@ -49,6 +49,49 @@ def test_muon_moves_a_matrix_by_a_nearly_orthogonal_step() -> None:
     assert float(singular.max()) < 1.5
 
 
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_players_of_the_adversarial_game_take_adamw_alone(optimizer: str) -> None:
+    """Also for matrices that Muon would take, without decay, with betas and rates of their own."""
+    options = TrainingOptions(
+        optimizer=optimizer, generator_lr=2e-4, discriminator_lr=3e-4, lr=5e-3, adversarial_betas=(0.3, 0.8),
+        betas=(0.9, 0.95), weight_decay=0.5,
+    )
+    for name, rate in (("generator", 2e-4), ("discriminator", 3e-4)):
+        module = nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64))
+        module[1].bias.requires_grad_(False)
+        (made,) = make_optimizers({name: module}, options)
+        (group,) = made.param_groups
+        assert type(made) is torch.optim.AdamW
+        assert [id(p) for p in group["params"]] == [id(p) for p in module.parameters() if p.requires_grad]
+        assert (group["lr"], group["peak"], group["weight_decay"], group["betas"]) == (rate, rate, 0.0, (0.3, 0.8))
+
+
+def test_an_autoencoder_beside_a_generator_keeps_its_own_optimizers() -> None:
+    options = TrainingOptions(autoencoder_lr=1e-3, generator_lr=2e-4, adversarial_betas=(0.3, 0.8), betas=(0.9, 0.95))
+    modules = {"autoencoder": nn.Linear(64, 64), "generator": nn.Linear(64, 64)}
+    adamw, muon = make_optimizers(modules, options)
+    assert type(muon).__name__ == "Muon"
+    (matrices,) = muon.param_groups
+    assert [id(p) for p in matrices["params"]] == [id(modules["autoencoder"].weight)]
+    groups = {group["name"]: (group["lr"], group["betas"], len(group["params"])) for group in adamw.param_groups}
+    assert groups == {"autoencoder": (1e-3, (0.9, 0.95), 1), "generator": (2e-4, (0.3, 0.8), 2)}
+
+
+def test_an_adversarial_step_is_adams_with_these_betas() -> None:
+    """Two steps with gradients g_1, g_2 against the formula of Kingma and Ba 2015: no decay, no momentum of 0.9."""
+    layer, rate, (b1, b2) = nn.Linear(1, 1, bias=False), 1e-2, (0.5, 0.9)
+    (adamw,) = make_optimizers({"generator": layer}, TrainingOptions(generator_lr=rate, adversarial_betas=(b1, b2)))
+    start, gradients = layer.weight.item(), (0.3, -2.0)
+    m = v = 0.0
+    expected = start
+    for number, g in enumerate(gradients, 1):
+        layer.weight.grad = torch.tensor([[g]])
+        adamw.step()
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+        expected -= rate * (m / (1 - b1**number)) / ((v / (1 - b2**number)) ** 0.5 + 1e-8)
+    assert layer.weight.item() == pytest.approx(expected, abs=1e-6)
+
+
 def test_frozen_modules_are_refused() -> None:
     with pytest.raises(ValueError, match="nothing to train"):
         make_optimizers({"prior": nn.Linear(3, 3).requires_grad_(False)}, TrainingOptions())
