@@ -112,12 +112,15 @@ def launch(script: Path, arguments: list[object], processes: int) -> subprocess.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_killed_run_ends_bit_equal_to_an_uninterrupted_one(tmp_path: Path, processes: int) -> None:
-    assert launch(SCRIPT, [tmp_path / "whole", 17, -1], processes).returncode == 0
+@pytest.mark.parametrize(("kind", "processes"), [("lsgm", 1), ("lsgm", 2), ("gan", 1), ("joint", 2)])
+def test_a_killed_run_ends_bit_equal_to_an_uninterrupted_one(tmp_path: Path, kind: str, processes: int) -> None:
+    done = launch(SCRIPT, [tmp_path / "whole", 17, -1, kind], processes)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
     for kill_at in (4, 11, 16):  # before the first checkpoint, between two, after the last
-        assert launch(SCRIPT, [tmp_path / "parts", 17, kill_at], processes).returncode != 0
-    assert launch(SCRIPT, [tmp_path / "parts", 17, -1], processes).returncode == 0
+        assert launch(SCRIPT, [tmp_path / "parts", 17, kill_at, kind], processes).returncode != 0
+    assert launch(SCRIPT, [tmp_path / "parts", 17, -1, kind], processes).returncode == 0
+    own = [name for name in state(tmp_path / "whole") if "/discriminator." in name and name.startswith("objective-")]
+    assert bool(own) is (kind != "lsgm")
     assert_bit_equal(tmp_path / "whole", tmp_path / "parts")
     # not the files' bytes: safetensors writes the entries of its metadata in any order
     whole, parts = (load_file(tmp_path / name / "export" / "model.safetensors") for name in ("whole", "parts"))
