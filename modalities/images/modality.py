@@ -1,0 +1,212 @@
+"""The image modality: data, latents, autoencoder, figures and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from latentgen.autoencoder import Autoencoder
+from latentgen.latents import LatentSpec
+from latentgen.metrics import BETTER, FeatureMap, NetworkFeatures
+from latentgen.modality import Modality
+from latentgen.tensors import Batch
+
+from .classifier import ClassifierFeatures, load_classifier
+from .dataset import REDRAWS, PixelData
+from .features import LowResolutionFeatures, image_figures
+from .networks import LIKELIHOODS, ImageAutoencoder, LikelihoodName, PixelAutoencoder, halved
+from .readers import ImageSet, read_images
+
+LatentName = Literal["grid", "vector", "pixels"]
+SMALLEST_GRID = 8
+"""Grids are halved until their shorter side is at most this long."""
+
+
+class Images(Modality):
+    """Grey or colour images of one size. A batch has ``x``, uint8 [B, C, H, W].
+
+    Args:
+        data: "digits" (embedded), a path, ``hf:NAME``, paths of archives, or arrays (see
+            ``modalities.images.readers.read_images``).
+        size: height and width to cut and resize to; None keeps the images' own.
+        pad: rows and columns of zeros put on every side.
+        channels: 1 (grey) or 3 (colour) to convert to; None keeps the images' own.
+        invert: whether dark and bright change places.
+        limit: use at most this many training images, evenly spaced.
+        likelihood: of pixels: "logistic_mixture", "bernoulli" (black and white), "normal" or "laplace".
+        components: of the mixture.
+        binarize: "dynamic" draws black and white pixels by their grey values, anew for 64 draws of each training image
+            and once for each test image; None leaves them grey.
+        condition: "label" trains class-conditional models, with a one-hot condition.
+        layout: of the latent: "grid" (C', h, w), "vector" (d,), or "pixels", for models in pixel space: no autoencoder.
+        latent: C' or d.
+        halvings: how often the image's size is halved (rounding up) to h x w; None halves at least once and until the
+            shorter side is at most 8.
+        width: of the autoencoder.
+        depth: residual blocks of the autoencoder at each size.
+        features: a classifier's file (see ``modalities.images.classifier``), whose hidden layer is the feature map of
+            all figures; None takes pixels averaged to 8 x 8.
+        seed: of binarisation.
+    """
+
+    def __init__(
+        self,
+        data: Any = "digits",
+        size: int | Sequence[int] | None = None,
+        pad: int | Sequence[int] = 0,
+        channels: int | None = None,
+        invert: bool = False,
+        limit: int | None = None,
+        likelihood: LikelihoodName = "logistic_mixture",
+        components: int = 5,
+        binarize: Literal["dynamic"] | None = None,
+        condition: Literal["label"] | None = None,
+        layout: LatentName = "grid",
+        latent: int = 8,
+        halvings: int | None = None,
+        width: int = 32,
+        depth: int = 1,
+        features: str | Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        _choose("likelihood", likelihood, LIKELIHOODS)
+        _choose("binarize", binarize, ("dynamic", None))
+        _choose("condition", condition, ("label", None))
+        _choose("layout", layout, ("grid", "vector", "pixels"))
+        if binarize and likelihood != "bernoulli" and layout != "pixels":
+            raise ValueError(f"likelihood is {likelihood!r} for binarised images; choose bernoulli.")
+        if halvings is not None and halvings < 0:
+            raise ValueError(f"halvings is {halvings}; give a number of at least 0.")
+        self.data, self.limit, self.seed = data, limit, seed
+        self.reading: dict[str, Any] = {"size": size, "pad": pad, "channels": channels, "invert": invert}
+        self.likelihood: LikelihoodName = likelihood
+        self.components, self.binarize, self.condition = components, binarize, condition
+        self.layout: LatentName = layout
+        self.latent, self.halvings, self.width, self.depth = latent, halvings, width, depth
+        self.features = features
+        self._state: dict[str, Tensor] = {}
+        self._sets: dict[str, ImageSet] = {}
+
+    def images(self, split: str) -> ImageSet:
+        """The images of "train", "valid" or "test", as read."""
+        if self.data is None:
+            raise ValueError("data is None; a model loaded from a file has no data: build Images(data=...) for that.")
+        if split not in self._sets:
+            found = read_images(self.data, split, **self.reading)
+            if split == "train" and self.limit is not None and self.limit < len(found):
+                found = found.select(torch.linspace(0, len(found) - 1, self.limit).long())
+            self._sets[split] = found
+        return self._sets[split]
+
+    def _learned(self) -> dict[str, Tensor]:
+        """What is taken from the data: ``shape`` (C, H, W) and ``classes`` (their number, 0 without labels)."""
+        if not self._state:
+            train = self.images("train")
+            count = 0 if train.labels is None else max(int(train.labels.max()) + 1, len(train.classes))
+            self._state = {"shape": torch.tensor(train.pixels.shape[1:]), "classes": torch.tensor([count])}
+        return self._state
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W."""
+        channels, height, width = self._learned()["shape"].tolist()
+        return channels, height, width
+
+    @property
+    def condition_dim(self) -> int:  # type: ignore[override]
+        """Number of classes of class-conditional models, else 0."""
+        if self.condition is None:
+            return 0
+        count = int(self._learned()["classes"])
+        if count < 2:
+            raise ValueError(f"condition is {self.condition!r} for images without classes; leave it out.")
+        return count
+
+    @property
+    def depth_of_grid(self) -> int:
+        """How often the image is halved."""
+        if self.halvings is not None:
+            return self.halvings
+        size, count = self.shape[1:], 1
+        while min(halved(size, count)[-1]) > SMALLEST_GRID:
+            count += 1
+        return count
+
+    @property
+    def latents(self) -> LatentSpec:
+        """A grid, a vector, or the pixels themselves."""
+        if self.layout == "vector":
+            return LatentSpec((self.latent,))
+        if self.layout == "pixels":
+            return LatentSpec(self.shape, "grid")
+        return LatentSpec((self.latent, *halved(self.shape[1:], self.depth_of_grid)[-1]), "grid")
+
+    def state(self) -> dict[str, Tensor]:
+        """``shape`` and ``classes``."""
+        return dict(self._learned())
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state` gave."""
+        self._state = dict(state)
+
+    def dataset(self, split: str) -> PixelData:
+        """Images of "train", "valid" or "test"."""
+        redraws = REDRAWS if split == "train" else 1
+        return PixelData(self.images(split), self.condition_dim, self.binarize is not None, redraws, self.seed)
+
+    def autoencoder(self) -> Autoencoder:
+        """Convolutions, or the identity for models in pixel space."""
+        if self.layout == "pixels":
+            return PixelAutoencoder()
+        return ImageAutoencoder(
+            self.shape, self.latent, self.layout, self.depth_of_grid, self.width, self.depth, self.likelihood,
+            self.components, self.binarize is not None,
+        )
+
+    @cached_property
+    def _map(self) -> FeatureMap:
+        if self.features is None:
+            return LowResolutionFeatures()
+        classifier = load_classifier(self.features)
+        if self.shape[0] % classifier.channels:
+            raise ValueError(
+                f"features is a classifier of {classifier.channels} channels, and the images have {self.shape[0]}; "
+                "train one on them."
+            )
+        return NetworkFeatures(ClassifierFeatures(classifier), classifier.label)
+
+    def feature_map(self) -> FeatureMap:
+        """The classifier's hidden layer, or pixels at low resolution."""
+        return self._map
+
+    def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
+        """Frechet distance, precision, recall and coverage on the feature map."""
+        return image_figures(self._real_features(reference), self._map(generated).cpu())
+
+    def _real_features(self, batch: Batch) -> Tensor:
+        cache: dict[int, tuple[Tensor, Tensor]] = self.__dict__.setdefault("_known", {})
+        key = id(batch["x"])
+        if key not in cache:
+            cache.clear()  # holds the batch, so that its id stays its own
+            cache[key] = (batch["x"], self._map(batch).cpu())
+        return cache[key][1]
+
+    def better(self) -> dict[str, str]:
+        """Distance: lower; shares: higher."""
+        return {name: BETTER[name] for name in ("frechet", "precision", "recall", "coverage")}
+
+    def render(self, batch: Batch, path: Path) -> None:
+        """Draw the first 16 images."""
+        from .render import draw_images
+
+        draw_images(batch["x"], path)
+
+
+def _choose(name: str, value: object, known: Sequence[object]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; choose {', '.join(map(str, known))}.")

@@ -1,0 +1,179 @@
+"""Autoencoders of images: a small convolutional one, and the identity for models in pixel space."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from latentgen.autoencoder import Autoencoder, IdentityAutoencoder
+from latentgen.distributions import DiagonalGaussian, Likelihood
+from latentgen.tensors import Batch
+
+from .likelihood import BernoulliPixels, LaplacePixels, NormalPixels, places
+from .mixture import LogisticMixturePixels, mixture_size
+
+LikelihoodName = Literal["bernoulli", "logistic_mixture", "normal", "laplace"]
+LIKELIHOODS = ("bernoulli", "logistic_mixture", "normal", "laplace")
+WIDEST = 4
+"""Largest multiple of the first width."""
+START_LOG_SCALE = -1.5
+
+
+def halved(size: tuple[int, int], halvings: int) -> list[tuple[int, int]]:
+    """The sizes of a grid that is halved, rounding up, from the image's on."""
+    return [(-(-size[0] // 2**k), -(-size[1] // 2**k)) for k in range(halvings + 1)]
+
+
+class ResidualBlock(nn.Module):
+    """x + two convolutions, each behind a group norm and SiLU.
+
+    Args:
+        width: number of channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1),
+            _norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape [B, width, H, W]."""
+        return x + torch.as_tensor(self.body(x))
+
+
+class Enlarge(nn.Module):
+    """Nearest-neighbour enlargement to a given size, then a convolution.
+
+    Args:
+        size_in: channels before.
+        size_out: channels after.
+        target: height and width after.
+    """
+
+    def __init__(self, size_in: int, size_out: int, target: tuple[int, int]) -> None:
+        super().__init__()
+        self.target, self.conv = target, nn.Conv2d(size_in, size_out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """To [B, size_out, *target]."""
+        doubled = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        return torch.as_tensor(self.conv(doubled[..., : self.target[0], : self.target[1]]))
+
+
+class ImageAutoencoder(Autoencoder):
+    r"""q(z | x) = N(mean, std^2) and p(x | z) by convolutions: residual blocks, strides down, repetition up.
+
+    Args:
+        shape: C, H, W of the images.
+        latent: channels of the grid, or size of the vector.
+        layout: of the latent, "grid" or "vector".
+        halvings: how often the image's size is halved (rounding up).
+        width: channels at full size; they double with each halving, up to four times.
+        depth: residual blocks at each size.
+        likelihood: of pixels: "bernoulli", "logistic_mixture", "normal" or "laplace" (these two with one learned scale
+            a channel).
+        components: of the mixture.
+        binary: whether the data are black and white.
+        min_std: least standard deviation of the posterior, latent units.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        latent: int = 8,
+        layout: Literal["grid", "vector"] = "grid",
+        halvings: int = 2,
+        width: int = 32,
+        depth: int = 1,
+        likelihood: LikelihoodName = "logistic_mixture",
+        components: int = 5,
+        binary: bool = False,
+        min_std: float = 0.02,
+    ) -> None:
+        super().__init__()
+        channels, self.grids = shape[0], halved((shape[1], shape[2]), halvings)
+        self.channels, self.components, self.min_std = channels, components, min_std
+        self.layout, self.likelihood, self.binary = layout, likelihood, binary
+        widths = [width * min(2**k, WIDEST) for k in range(halvings + 1)]
+        cells = math.prod(self.grids[-1])
+        self.encoder = _encoder(channels, widths, depth)
+        self.decoder = _decoder(widths, depth, self.grids, _outputs(likelihood, channels, components))
+        if layout == "grid":
+            self.to_latent: nn.Module = nn.Conv2d(widths[-1], 2 * latent, 1)
+            self.from_latent: nn.Module = nn.Conv2d(latent, widths[-1], 3, padding=1)
+        else:
+            self.to_latent = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * cells, 2 * latent))
+            self.from_latent = nn.Sequential(
+                nn.Linear(latent, widths[-1] * cells), nn.Unflatten(1, (widths[-1], *self.grids[-1]))
+            )
+        if likelihood in ("normal", "laplace"):
+            self.log_scale = nn.Parameter(torch.full((channels, 1, 1), START_LOG_SCALE))
+
+    def encode(self, batch: Batch) -> DiagonalGaussian:
+        """q(z | x) for ``x`` uint8 [B, C, H, W]: mean and std [B, C', h, w] or [B, d]."""
+        mean, raw = self.to_latent(self.encoder(places(batch["x"]))).chunk(2, dim=1)
+        # soft limits keep a bad batch from throwing latents far away: means in (-5, 5), std in (min_std, 1)
+        std = self.min_std + (1 - self.min_std) * torch.sigmoid(raw.float())
+        return DiagonalGaussian(5 * torch.tanh(mean.float() / 5), std)
+
+    def decode(self, z: Tensor, mask: Tensor | None = None) -> Likelihood:
+        """p(x | z) for z [B, C', h, w] or [B, d]. Images have no mask."""
+        out = self.decoder(self.from_latent(z))
+        if self.likelihood == "bernoulli":
+            return BernoulliPixels(out, self.binary)
+        if self.likelihood == "logistic_mixture":
+            return LogisticMixturePixels(out, self.channels, self.components)
+        kind = NormalPixels if self.likelihood == "normal" else LaplacePixels
+        return kind(out, self.log_scale)
+
+
+class PixelAutoencoder(IdentityAutoencoder):
+    """No autoencoder: latents are the pixels' places in [-1, 1], for models in pixel space.
+
+    q(z | x) = N(y(x), std^2), and p(x | z) is the discretised normal density at z with the same standard deviation, so
+    that bounds on ln p(x) hold as they do for the others.
+
+    Args:
+        std: noise floor; half the distance of two levels unless given.
+    """
+
+    def __init__(self, std: float = 1 / 255) -> None:
+        super().__init__("x", std)
+
+    def encode(self, batch: Batch) -> DiagonalGaussian:
+        """N(y(x), std^2)."""
+        y = places(batch["x"])
+        return DiagonalGaussian(y, torch.full_like(y, self.std))
+
+    def decode(self, z: Tensor, mask: Tensor | None = None) -> Likelihood:
+        """Discretised N(z, std^2)."""
+        return NormalPixels(z, torch.full((), math.log(self.std), device=z.device))
+
+
+def _outputs(likelihood: str, channels: int, components: int) -> int:
+    return mixture_size(channels, components) if likelihood == "logistic_mixture" else channels
+
+
+def _encoder(channels: int, widths: list[int], depth: int) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 3, padding=1)]
+    for a, b in itertools.pairwise(widths):
+        layers += [*(ResidualBlock(a) for _ in range(depth)), nn.Conv2d(a, b, 3, stride=2, padding=1)]
+    layers += [*(ResidualBlock(widths[-1]) for _ in range(depth)), _norm(widths[-1]), nn.SiLU()]
+    return nn.Sequential(*layers)
+
+
+def _decoder(widths: list[int], depth: int, grids: list[tuple[int, int]], outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = [ResidualBlock(widths[-1]) for _ in range(depth)]
+    for (a, b), target in zip(itertools.pairwise(widths[::-1]), grids[-2::-1], strict=True):
+        layers += [Enlarge(a, b, target), *(ResidualBlock(b) for _ in range(depth))]
+    return nn.Sequential(*layers, _norm(widths[0]), nn.SiLU(), nn.Conv2d(widths[0], outputs, 3, padding=1))
+
+
+def _norm(width: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(width, 8), width)
