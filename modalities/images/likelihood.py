@@ -24,10 +24,9 @@ def bits_per_dimension(nats: float, dimensions: int) -> float:
     return nats / (dimensions * math.log(2))
 
 
-def places(x: Tensor, levels: int = LEVELS) -> Tensor:
-    """y(x) = 2 x / (L - 1) - 1, float32 or better, of whole numbers x of any shape."""
-    dtype = x.dtype if x.is_floating_point() else torch.float32
-    return x.to(dtype) * (2 / (levels - 1)) - 1
+def places(x: Tensor, levels: int = LEVELS, dtype: torch.dtype = torch.float32) -> Tensor:
+    """y(x) = 2 x / (L - 1) - 1 of whole numbers x of any shape."""
+    return 2 * x.to(dtype) / (levels - 1) - 1
 
 
 def nearest_level(y: Tensor, levels: int = LEVELS) -> Tensor:
@@ -158,7 +157,7 @@ OPEN = 1e4
 
 
 def edges(x: Tensor, levels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Lower and upper edge of the bins of levels x, in places y."""
-    y, half = places(x, levels).to(dtype), 1 / (levels - 1)
-    lower = torch.where(x <= 0, torch.full_like(y, -OPEN), y - half)
-    return lower, torch.where(x >= levels - 1, torch.full_like(y, OPEN), y + half)
+    """Lower and upper edge of the bins of levels x, in places y; a bin's upper edge is exactly the next one's lower."""
+    twice = 2 * x.to(dtype)
+    lower, upper = ((twice + side) / (levels - 1) - 1 for side in (-1, 1))
+    return lower.masked_fill(x <= 0, -OPEN), upper.masked_fill(x >= levels - 1, OPEN)

@@ -9,8 +9,8 @@ from latentgen.tensors import Batch, event_sum
 
 from .likelihood import LEVELS, edges, logistic_log_mass, nearest_level, places
 
-LOWEST_LOG_SCALE = -7.0
-"""A scale of 1 / 1100: all of the mass in one of 256 levels."""
+LOG_SCALES = (-7.0, 5.0)
+"""Scales from 1 / 1100, with all of the mass in one of 256 levels, to 150, where all levels are alike."""
 
 
 def mixture_size(channels: int, components: int) -> int:
@@ -40,7 +40,7 @@ class LogisticMixturePixels:
         weights, locations, log_scales, coefficients = torch.split(grouped, sizes, dim=2)
         self.log_weights = weights.squeeze(2).log_softmax(dim=1)
         self.locations = locations
-        self.log_scales = log_scales.clamp_min(LOWEST_LOG_SCALE)
+        self.log_scales = log_scales.clamp(*LOG_SCALES)
         self.coefficients = coefficients.tanh()
         self.channels, self.components, self.levels = channels, components, levels
 
@@ -55,7 +55,7 @@ class LogisticMixturePixels:
         """Locations given the channels before, shape [B, K, C, H, W]."""
         if self.channels == 1:
             return self.locations
-        y = places(x, self.levels).to(self.locations.dtype).unsqueeze(1)
+        y = places(x, self.levels, self.locations.dtype).unsqueeze(1)
         shifted = [self.locations[:, :, 0]]
         for channel in range(1, self.channels):
             shifted.append(self.locations[:, :, channel] + self._pull(channel, [y[:, :, j] for j in range(channel)]))
@@ -79,7 +79,8 @@ class LogisticMixturePixels:
             location = self._of(self.locations[:, :, channel], chosen)
             first = channel * (channel - 1) // 2
             for j, x in enumerate(drawn):
-                location = location + self._of(self.coefficients[:, :, first + j], chosen) * places(x, self.levels)
+                y = places(x, self.levels, x.dtype)
+                location = location + self._of(self.coefficients[:, :, first + j], chosen) * y
             u = torch.rand_like(location).clamp(1e-7, 1 - 1e-7)
             scale = self._of(self.log_scales[:, :, channel], chosen).exp()
             drawn.append(nearest_level(location + scale * torch.logit(u), self.levels))

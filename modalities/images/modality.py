@@ -47,8 +47,8 @@ class Images(Modality):
         latent: C' or d.
         halvings: how often the image's size is halved (rounding up) to h x w; None halves at least once and until the
             shorter side is at most 8.
-        width: of the autoencoder.
-        depth: residual blocks of the autoencoder at each size.
+        width: channels of the autoencoder at full size; they double with each halving, up to four times.
+        depth: residual blocks of the autoencoder at each size below the full one.
         features: a classifier's file (see ``modalities.images.classifier``), whose hidden layer is the feature map of
             all figures; None takes pixels averaged to 8 x 8.
         seed: of binarisation.
@@ -69,7 +69,7 @@ class Images(Modality):
         layout: LatentName = "grid",
         latent: int = 8,
         halvings: int | None = None,
-        width: int = 32,
+        width: int = 16,
         depth: int = 1,
         features: str | Path | None = None,
         seed: int = 0,

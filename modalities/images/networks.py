@@ -69,13 +69,15 @@ class Enlarge(nn.Module):
 class ImageAutoencoder(Autoencoder):
     r"""q(z | x) = N(mean, std^2) and p(x | z) by convolutions: residual blocks, strides down, repetition up.
 
+    At the image's full size, where convolutions cost most, there are no residual blocks unless nothing is halved.
+
     Args:
         shape: C, H, W of the images.
         latent: channels of the grid, or size of the vector.
         layout: of the latent, "grid" or "vector".
         halvings: how often the image's size is halved (rounding up).
         width: channels at full size; they double with each halving, up to four times.
-        depth: residual blocks at each size.
+        depth: residual blocks at each size below the full one.
         likelihood: of pixels: "bernoulli", "logistic_mixture", "normal" or "laplace" (these two with one learned scale
             a channel).
         components: of the mixture.
@@ -89,7 +91,7 @@ class ImageAutoencoder(Autoencoder):
         latent: int = 8,
         layout: Literal["grid", "vector"] = "grid",
         halvings: int = 2,
-        width: int = 32,
+        width: int = 16,
         depth: int = 1,
         likelihood: LikelihoodName = "logistic_mixture",
         components: int = 5,
@@ -162,8 +164,9 @@ def _outputs(likelihood: str, channels: int, components: int) -> int:
 
 def _encoder(channels: int, widths: list[int], depth: int) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 3, padding=1)]
-    for a, b in itertools.pairwise(widths):
-        layers += [*(ResidualBlock(a) for _ in range(depth)), nn.Conv2d(a, b, 3, stride=2, padding=1)]
+    for number, (a, b) in enumerate(itertools.pairwise(widths)):
+        layers += [ResidualBlock(a) for _ in range(depth if number else 0)]
+        layers += [nn.Conv2d(a, b, 3, stride=2, padding=1)]
     layers += [*(ResidualBlock(widths[-1]) for _ in range(depth)), _norm(widths[-1]), nn.SiLU()]
     return nn.Sequential(*layers)
 
@@ -171,7 +174,7 @@ def _encoder(channels: int, widths: list[int], depth: int) -> nn.Sequential:
 def _decoder(widths: list[int], depth: int, grids: list[tuple[int, int]], outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = [ResidualBlock(widths[-1]) for _ in range(depth)]
     for (a, b), target in zip(itertools.pairwise(widths[::-1]), grids[-2::-1], strict=True):
-        layers += [Enlarge(a, b, target), *(ResidualBlock(b) for _ in range(depth))]
+        layers += [Enlarge(a, b, target), *(ResidualBlock(b) for _ in range(depth if target != grids[0] else 0))]
     return nn.Sequential(*layers, _norm(widths[0]), nn.SiLU(), nn.Conv2d(widths[0], outputs, 3, padding=1))
 
 

@@ -1,0 +1,115 @@
+"""The image modality as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import latentgen
+from latentgen.testing import check_modality
+from modalities.images import Images, PixelAutoencoder
+from modalities.images.classifier import Classifier, save_classifier, train_classifier
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"layout": "vector", "condition": "label", "likelihood": "laplace"},
+        {"likelihood": "bernoulli", "binarize": "dynamic", "size": (8, 6)},
+        {"layout": "pixels"},
+        {"likelihood": "normal", "channels": 3, "size": 11, "width": 8},
+    ],
+    ids=str,
+)
+def test_contract(options: dict[str, Any]) -> None:
+    failed = [result for result in check_modality(Images(limit=200, **options)) if not result.passed]
+    assert not failed, failed
+
+
+@pytest.mark.parametrize(
+    ("shape", "grid"), [((8, 8), (4, 4)), ((28, 28), (7, 7)), ((32, 32), (8, 8)), ((105, 30), (27, 8))]
+)
+def test_grids_are_halved_to_a_side_of_at_most_eight(shape: tuple[int, int], grid: tuple[int, int]) -> None:
+    images = Images(RNG.integers(0, 255, (5, *shape), dtype=np.uint8))
+    assert images.latents == latentgen.LatentSpec((8, *grid), "grid")
+    assert Images(images.data, halvings=0).latents.shape == (8, *shape)
+
+
+def test_the_options_of_reading_reach_the_data() -> None:
+    images = Images(size=6, pad=(1, 2), invert=True, limit=50)
+    batch = images.dataset("train").__getitems__([0, 1])
+    assert batch["x"].shape == (2, 1, 8, 10) and len(images.dataset("train")) == 50
+    assert batch["x"][:, :, 0].unique().tolist() == [0], "what is put on is zero, inverted or not"
+
+
+def test_test_images_are_binarised_once() -> None:
+    images = Images(likelihood="bernoulli", binarize="dynamic")
+    assert len(images.dataset("test")) == 359 and len(images.dataset("train")) == 64 * 1438
+    assert images.dataset("test").__getitems__(range(359))["x"].unique().tolist() == [0, 255]
+
+
+def test_models_go_where_their_data_are_not(tmp_path: Path) -> None:
+    pixels, labels = RNG.integers(0, 255, (20, 9, 6, 3), dtype=np.uint8), np.arange(20) % 4
+    images = Images((pixels, labels), condition="label", width=8)
+    prepared = latentgen.LSGM(width=16, depth=1, heads=2).prepare(images)
+    prepared.model.save_pretrained(tmp_path)
+    loaded = latentgen.load(tmp_path)
+    given = torch.eye(4)[:3]
+    a, b = (model.sample(3, steps=2, seed=4, condition=given) for model in (prepared.model, loaded))
+    assert torch.equal(a["x"], b["x"]) and a["x"].shape == (3, 3, 9, 6)
+    with pytest.raises(ValueError, match="a model loaded from a file has no data"):
+        loaded.modality.dataset("train")
+
+
+def test_figures_on_a_classifier_of_the_data(tmp_path: Path) -> None:
+    plain = Images()
+    save_classifier(train_classifier(plain.images("train"), plain.images("test"), steps=60), tmp_path / "c.safetensors")
+    images = Images(features=tmp_path / "c.safetensors")
+    test = images.dataset("test").__getitems__(range(359))
+    train = images.dataset("train").__getitems__(range(359))
+    noise = {"x": torch.randint(256, test["x"].shape, dtype=torch.uint8)}
+    good, bad = images.evaluate(train, test, train), images.evaluate(noise, test, train)
+    assert good.keys() == images.better().keys() == bad.keys()
+    assert good["frechet"] < 0.2 * bad["frechet"] and good["precision"] > bad["precision"] + 0.3
+    assert images.feature_map().name.startswith("classifier trained on the data")
+    assert images.feature_map().hash != Images().feature_map().hash
+    assert Images().evaluate(train, test, train)["coverage"] > 0.8
+    save_classifier(Classifier(3, 10), tmp_path / "colour.safetensors")
+    with pytest.raises(ValueError, match="a classifier of 3 channels, and the images have 1"):
+        Images(features=tmp_path / "colour.safetensors").feature_map()
+
+
+def test_models_in_pixel_space_train(tmp_path: Path) -> None:
+    images = Images(layout="pixels", limit=40)
+    prepared = latentgen.DDGAN(2, width=16, depth=1, discriminator_depth=1).prepare(images)
+    assert isinstance(prepared.model.autoencoder, PixelAutoencoder)
+    options = latentgen.TrainingOptions(steps=2, batch_size=4)
+    model = latentgen.Trainer(prepared.model, prepared.objectives, tmp_path, options, quiet=True).fit()
+    assert model.sample(2)["x"].shape == (2, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"likelihood": "poisson"}, "likelihood is 'poisson'; choose bernoulli, logistic_mixture, normal, laplace"),
+        ({"layout": "set"}, "layout is 'set'; choose grid, vector, pixels"),
+        ({"binarize": "dynamic"}, "likelihood is 'logistic_mixture' for binarised images; choose bernoulli"),
+        ({"halvings": -1}, "halvings is -1"),
+        ({"condition": "class"}, "condition is 'class'; choose label, None"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Images(**options)
+
+
+def test_conditions_need_classes() -> None:
+    with pytest.raises(ValueError, match="for images without classes; leave it out"):
+        _ = Images(RNG.integers(0, 255, (9, 8, 8), dtype=np.uint8), condition="label").condition_dim
