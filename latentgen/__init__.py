@@ -15,7 +15,7 @@ from .generator import Generator
 from .latents import LatentSpec
 from .modality import Metric, Modality
 from .model import Estimate, LatentGenerativeModel
-from .nn import MLP, GridDiscriminator, TokenDiscriminator, Transformer, VectorDiscriminator, VectorNetwork
+from .nn import MLP, GridDiscriminator, TokenDiscriminator, Transformer, UNet, VectorDiscriminator, VectorNetwork
 from .objective import ELBO, JointELBO, Objective, Schedule, ScoreMatching
 from .prior import NormalPrior, Prior, ScorePrior
 from .process import VESDE, VPSDE, GeometricVPSDE, Process, SubVPSDE
@@ -118,6 +118,7 @@ __all__ = [
     "TrainingDiverged",
     "TrainingOptions",
     "Transformer",
+    "UNet",
     "UniformTimes",
     "UnweightedWeighting",
     "VectorDiscriminator",

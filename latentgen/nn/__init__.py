@@ -5,6 +5,7 @@ from .embedding import SinusoidalEmbedding
 from .mapping import MappingNetwork
 from .mlp import MLP
 from .transformer import Transformer
+from .unet import UNet
 from .vector import VectorDiscriminator, VectorNetwork
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "SinusoidalEmbedding",
     "TokenDiscriminator",
     "Transformer",
+    "UNet",
     "VectorDiscriminator",
     "VectorNetwork",
 ]
