@@ -2,5 +2,6 @@
 
 from .modality import Images
 from .networks import ImageAutoencoder, PixelAutoencoder
+from .stacked import StackedDigits
 
-__all__ = ["ImageAutoencoder", "Images", "PixelAutoencoder"]
+__all__ = ["ImageAutoencoder", "Images", "PixelAutoencoder", "StackedDigits"]

@@ -73,7 +73,7 @@ def test_a_few_steps_learn_the_training_images() -> None:
         loss.backward()
         optimizer.step()
     assert torch.equal(autoencoder.decode(autoencoder.encode({"x": x}).mean).mode()["x"], x)
-    assert float(loss.detach()) < 32 * 0.69, "the bits of half the pixels, if the two kinds were told apart by chance alone"
+    assert float(loss.detach()) < 32 * 0.69, "half of the pixels at random"
 
 
 def test_pixels_as_latents() -> None:
