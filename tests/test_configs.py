@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -22,12 +23,17 @@ SMALL = {
 TINY_MODALITY = {
     "modalities.graphs.Graphs": ["width=16", "encoder_depth=1", "decoder_depth=1"],
     "modalities.mixtures.GaussianGrid": [],
+    "modalities.images.Images": ["width=8"],
 }
+FEW_EXAMPLES = {"modalities.images.Images": ["limit=8"]}
 NEEDS_NO_DATA = ("modalities.mixtures.GaussianGrid",)
 
 
-def tiny_data(folder: Path, molecules: bool) -> Path:
-    """Eight small graphs or molecules on disk, six of them for training."""
+def tiny_data(folder: Path, kind: str, molecules: bool) -> Path:
+    """Eight small images, graphs or molecules on disk, six of them for training."""
+    if kind == "modalities.images.Images":
+        np.savez(folder / "tiny.npz", images=np.arange(8 * 64, dtype=np.uint8).reshape(8, 8, 8))
+        return folder / "tiny.npz"
     if molecules:
         rows = ["CCO", "CC(C)=O", "c1ccoc1", "NC=O", "CCN", "CF", "COC", "C#N"]
         splits = ["train"] * 6 + ["test"] * 2
@@ -56,10 +62,11 @@ def test_a_configuration_builds_and_takes_two_steps(path: Path, tmp_path: Path) 
     kind, arguments = content["modality"]["class_path"], content["modality"].get("init_args", {})
     changes = [f"--modality.init_args.{change}" for change in TINY_MODALITY[kind]]
     if arguments.get("data") is None and kind not in NEEDS_NO_DATA:
-        data = tiny_data(tmp_path, arguments.get("protocol") == "molecules")
+        data = tiny_data(tmp_path, kind, arguments.get("protocol") == "molecules")
         changes.append(f"--modality.init_args.data={data}")
     else:
-        changes += ["--modality.init_args.train_size=8", "--modality.init_args.test_size=4"]
+        few = FEW_EXAMPLES.get(kind, ["train_size=8", "test_size=4"])
+        changes += [f"--modality.init_args.{change}" for change in few]
     changes += [f"--recipe.init_args.{change}" for change in SMALL[content["recipe"]["class_path"]]]
     changes += ["--trainer.steps=2", "--trainer.batch_size=2", f"--run={tmp_path / 'run'}"]
     job = read_job([str(path), *changes])
