@@ -22,6 +22,7 @@ import yaml
 import latentgen
 import latentgen.hooks
 import modalities.graphs
+import modalities.images
 import modalities.mixtures
 from latentgen.cli import make_parser
 from latentgen.cli.train import read_job
@@ -168,7 +169,7 @@ def test_names_exist(page: Path) -> None:
     assert not unknown, f"{page.name} names {sorted(unknown)}"
 
 
-HOMES = (latentgen, latentgen.sampler, modalities.graphs, modalities.mixtures)
+HOMES = (latentgen, latentgen.sampler, modalities.graphs, modalities.images, modalities.mixtures)
 """Where a name in backticks without a module may live."""
 
 

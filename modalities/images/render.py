@@ -31,7 +31,7 @@ def image_grid(x: Tensor, columns: int, gap: int = 2) -> Tensor:
     return paper
 
 
-def draw_images(x: Tensor, path: Path, columns: int = 4, rows: int = 4) -> None:
+def draw_images(x: Tensor, path: str | Path, columns: int = 4, rows: int = 4) -> None:
     """Draw a grid of images as a PNG.
 
     Args:
@@ -42,7 +42,7 @@ def draw_images(x: Tensor, path: Path, columns: int = 4, rows: int = 4) -> None:
     """
     from PIL import Image
 
-    shown = x[: columns * rows].cpu()
+    path, shown = Path(path), x[: columns * rows].cpu()
     factor = max(1, -(-LEAST_EDGE // min(shown.shape[2:])))
     large = shown.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     grid = image_grid(large, min(columns, len(shown)))
