@@ -53,7 +53,7 @@ def feature_classifier(options: dict[str, Any], run: Path, seed: int) -> Path | 
     if train.labels is None or test.labels is None:
         return None
     if not path.exists():
-        classifier = train_classifier(train, test, seed, steps=600)
+        classifier = train_classifier(train, test, seed)
         save_classifier(classifier, path)
         print(f"feature map: {classifier.label}")
     return path

@@ -17,13 +17,13 @@ from .readers import ImageSet
 
 FEATURES = 64
 """Size of the layer that features are read from."""
-POOLED = 2
+POOLED = 4
 SHIFT = 2
 """Most rows and columns by which training images are moved."""
 
 
 class Classifier(nn.Module):
-    """Convolutions, 2 x 2 pooled means, a hidden layer of 64 units (the features), classes.
+    """Three convolutions, means over 4 x 4 regions, a hidden layer of 64 (the features), classes.
 
     Args:
         channels: of the images.
@@ -31,17 +31,17 @@ class Classifier(nn.Module):
         width: of the first convolution.
     """
 
-    def __init__(self, channels: int, classes: int, width: int = 16) -> None:
+    def __init__(self, channels: int, classes: int, width: int = 32) -> None:
         super().__init__()
         self.channels, self.classes, self.width = channels, classes, width
         self.accuracy = float("nan")
-        layers: list[nn.Module] = []
-        sizes = [channels, width, 2 * width, 4 * width]
-        for number, size in enumerate(sizes[1:]):
-            layers += [nn.Conv2d(sizes[number], size, 3, padding=1), nn.GroupNorm(4, size), nn.SiLU()]
-            layers += [nn.AvgPool2d(2, ceil_mode=True)] if number < 2 else []
-        self.body = nn.Sequential(*layers)
-        self.hidden = nn.Linear(4 * width * POOLED**2, FEATURES)
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, width, 5, stride=2, padding=2), nn.GroupNorm(4, width), nn.SiLU(),
+            nn.Conv2d(width, 2 * width, 3, padding=1), nn.GroupNorm(4, 2 * width), nn.SiLU(),
+            nn.AvgPool2d(2, ceil_mode=True),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1), nn.GroupNorm(4, 2 * width), nn.SiLU(),
+        )
+        self.hidden = nn.Linear(2 * width * POOLED**2, FEATURES)
         self.out = nn.Linear(FEATURES, classes)
 
     def features(self, x: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class Classifier(nn.Module):
 
 
 def train_classifier(
-    train: ImageSet, test: ImageSet, seed: int = 0, steps: int = 1000, device: str | torch.device = "cpu"
+    train: ImageSet, test: ImageSet, seed: int = 0, steps: int = 600, device: str | torch.device = "cpu"
 ) -> Classifier:
     """Train a classifier of labelled images, and measure it on test images.
 
