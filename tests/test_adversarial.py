@@ -291,14 +291,14 @@ def test_the_encoder_gets_the_gradient_of_the_divergence_from_the_prior(process,
     """With the optimal discriminator: beta d/d(slope, shift, std) [w KL(q(z) || N(0, 1)) - H(q(z | x))], and no more.
 
     The logit's own dependence on q has no share in it: E_q[d ln q] = 0. The decoder ignores z and the generator's
-    loss does not reach the encoder, so that autograd on the closed form gives the whole gradient.
+    loss and regression do not reach the encoder, so that autograd on the closed form gives the whole gradient.
     """
     torch.manual_seed(0)
     slope, shift, std, beta, weight = 0.5, 0.6, 0.4, 0.7, 1.5
     chain, autoencoder = Chain(process, steps), LineAutoencoder(slope, shift, std)
     prior = DenoisingGANPrior(LatentSpec((1,)), make_generator(LatentSpec((1,)), chain, 16, 1))
     ratio = ChainRatio(chain, shift, math.sqrt(slope**2 + std**2))
-    objective = Generate(autoencoder, prior, ratio, True, kl_weight=beta, adversarial_weight=weight)
+    objective = Generate(autoencoder, prior, ratio, True, kl_weight=beta, adversarial_weight=weight, regression=0.8)
     parameters = [autoencoder.slope, autoencoder.shift, autoencoder.std]
     estimates = torch.stack(
         [

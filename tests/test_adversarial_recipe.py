@@ -218,7 +218,9 @@ def test_options_reach_the_objectives() -> None:
 def test_a_frozen_autoencoder_stays_and_a_trained_one_moves(tmp_path) -> None:
     inner = Toy().autoencoder()
     before = [parameter.clone() for parameter in inner.parameters()]
-    fit(DDGAN(2, autoencoder=inner, **SMALL), tmp_path / "frozen", 3)
+    trainer = fit(DDGAN(2, autoencoder=inner, **SMALL), tmp_path / "frozen", 3)
+    assert "reconstruction" not in trainer._last_losses
+    assert set(trainer._objectives[1].groups()) == {"generator"}
     assert all(torch.equal(a, b) for a, b in zip(before, inner.parameters(), strict=True))
     trainer = fit(DDGAN(2, **SMALL), tmp_path / "trained", 3)
     assert "reconstruction" in trainer._last_losses

@@ -23,6 +23,7 @@ from latentgen import (
 )
 from latentgen.adversarial_recipe import make_generator
 from latentgen.noise import NoiseStream
+from latentgen.testing import NormalDenoiser
 
 SET = LatentSpec((6, 3), "set", masked=True)
 
@@ -154,6 +155,21 @@ def test_refined_it_starts_from_the_denoisers_mean() -> None:
     assert both.gan.generator.calls == 3
 
 
+@pytest.mark.parametrize("own", [VPSDE(beta_max=12.0), VESDE()], ids=["vp", "ve"])
+@pytest.mark.parametrize("process", [VPSDE(t_min=1e-3), VESDE()], ids=["base vp", "base ve"])
+def test_refined_means_are_right_across_processes(process, own) -> None:
+    """z_t of one process is another one's at the same log-SNR, up to scale: E[z_0 | z_t] of N(m, s^2) in closed form."""
+    torch.manual_seed(0)
+    mean, std = 0.7, 0.5
+    generator = make_generator(LatentSpec((2,)), Chain(own, 4, spacing="log_snr"), 16, 1, gate=0.0)
+    generator.refine(NormalDenoiser(process, mean, std))
+    z, k = torch.randn(40, 2), 1 + torch.arange(40) % 3
+    t = generator.chain.time(k)
+    alpha, sigma2 = (value[:, None] for value in (generator.process.alpha(t), generator.process.sigma2(t)))
+    exact = mean + alpha * std**2 / (alpha**2 * std**2 + sigma2) * (z - alpha * mean)
+    assert torch.allclose(generator.generate(z, t, generator.draw_noise(z)), exact, atol=2e-4)
+
+
 def test_the_refined_denoiser_learns_nothing_from_the_generator() -> None:
     torch.manual_seed(0)
     score = ScorePrior(SET, VelocityDenoiser(Transformer(SET, 16, 1, 2), VPSDE()))
@@ -165,6 +181,7 @@ def test_the_refined_denoiser_learns_nothing_from_the_generator() -> None:
     z, mask = torch.randn(3, 6, 3, requires_grad=True), torch.arange(6) < torch.tensor([2, 6, 4])[:, None]
     w = generator.draw_noise(z)
     clean = generator.generate(z, torch.full((3,), 1.0), w, mask)
+    assert (clean[~mask] == 0).all()
     clean.square().sum().backward()
     assert all(parameter.grad is None for parameter in score.parameters())
     assert generator.gate.grad is not None

@@ -96,6 +96,16 @@ def test_conditions_count_and_rows_with_nan_are_rows_without(spec) -> None:
     assert all(p.grad is None or p.grad.isfinite().all() for p in discriminator.parameters())
 
 
+@pytest.mark.parametrize(
+    "spec", [VECTOR, LatentSpec((4, 3), "sequence"), SET, LINE, GRID], ids=["vector", "sequence", "set", "line", "grid"]
+)
+def test_every_parameter_learns(spec) -> None:
+    discriminator = make(spec, condition_dim=2)
+    mask = torch.arange(6) < torch.tensor([2, 6, 3, 5])[:, None] if spec.masked else None
+    discriminator(*inputs(spec), mask, torch.randn(4, 2)).square().sum().backward()
+    assert [name for name, p in discriminator.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
 SMALL_SET = LatentSpec((3, 2), "set", masked=True)
 
 
