@@ -158,7 +158,7 @@ def test_refined_it_starts_from_the_denoisers_mean() -> None:
 @pytest.mark.parametrize("own", [VPSDE(beta_max=12.0), VESDE()], ids=["vp", "ve"])
 @pytest.mark.parametrize("process", [VPSDE(t_min=1e-3), VESDE()], ids=["base vp", "base ve"])
 def test_refined_means_are_right_across_processes(process, own) -> None:
-    """z_t of one process is another one's at the same log-SNR, up to scale: E[z_0 | z_t] of N(m, s^2) in closed form."""
+    """z_t of one process is another one's at the same log-SNR, up to scale: E[z_0|z_t] of N(m, s^2) in closed form."""
     torch.manual_seed(0)
     mean, std = 0.7, 0.5
     generator = make_generator(LatentSpec((2,)), Chain(own, 4, spacing="log_snr"), 16, 1, gate=0.0)
