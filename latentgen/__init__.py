@@ -2,11 +2,14 @@
 
 from .adversarial import Discriminate, Generate
 from .adversarial_recipe import DDGAN, JointDDGAN
+from .architecture import Architecture, TransformerArchitecture, UNetArchitecture, VectorArchitecture
 from .autoencoder import Autoencoder, IdentityAutoencoder, StandardizedAutoencoder
 from .chain import Chain
+from .collapse import TrainingDiverged
 from .comparison import compare
 from .comparison_cost import Setting
 from .comparison_report import format_comparison, write_comparison
+from .data_recipe import DataDiffusion
 from .denoiser import Denoiser, GuidedDenoiser, MixedDenoiser, NoiseDenoiser, Prediction, VelocityDenoiser
 from .distributions import BernoulliLikelihood, DiagonalGaussian, Likelihood, NormalLikelihood
 from .evaluation import evaluate, write_evaluation
@@ -35,7 +38,8 @@ from .sampler import (
 )
 from .tensors import Batch
 from .times import ImportanceTimes, LogSNRTimes, TimeSampler, UniformTimes
-from .trainer import Trainer, TrainingDiverged, TrainingOptions, every
+from .trainer import Trainer, every
+from .training_options import TrainingOptions
 from .weighting import (
     LikelihoodWeighting,
     LogNormalWeighting,
@@ -61,11 +65,13 @@ __all__ = [
     "VESDE",
     "VPSDE",
     "Ancestral",
+    "Architecture",
     "Autoencoder",
     "Batch",
     "BernoulliLikelihood",
     "Chain",
     "DPMSolver",
+    "DataDiffusion",
     "Denoiser",
     "DenoisingGANPrior",
     "DiagonalGaussian",
@@ -118,9 +124,12 @@ __all__ = [
     "TrainingDiverged",
     "TrainingOptions",
     "Transformer",
+    "TransformerArchitecture",
     "UNet",
+    "UNetArchitecture",
     "UniformTimes",
     "UnweightedWeighting",
+    "VectorArchitecture",
     "VectorDiscriminator",
     "VectorNetwork",
     "VelocityDenoiser",

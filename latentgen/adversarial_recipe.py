@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from .adversarial import Discriminate, Generate
+from .architecture import Architecture, TransformerArchitecture, VectorArchitecture
 from .autoencoder import Autoencoder, IdentityAutoencoder
 from .chain import Chain
 from .gan_prior import DenoisingGANPrior, ScoreGANPrior
@@ -16,8 +17,7 @@ from .latents import LatentSpec
 from .modality import Modality
 from .model import LatentGenerativeModel
 from .nn.discriminator import GridDiscriminator, TokenDiscriminator
-from .nn.transformer import Transformer
-from .nn.vector import VectorDiscriminator, VectorNetwork
+from .nn.vector import VectorDiscriminator
 from .objective import JointELBO, Schedule
 from .prior import ScorePrior
 from .process import VPSDE, Process
@@ -45,36 +45,38 @@ def make_generator(
     expansion: int = 2,
     noise_dim: int = 64,
     gate: float = 1.0,
+    network: Architecture | None = None,
 ) -> Generator:
     """The generator that fits a latent: a residual MLP for vectors, the shared transformer for everything else.
 
     Arguments as in :func:`latentgen.recipe.make_denoiser`; ``noise_dim`` and ``gate`` as in :class:`Generator`.
     """
-    network: nn.Module
-    if latents.layout == "vector":
-        network = VectorNetwork(
-            latents, width, depth, condition_dim, style_dim=min(width, noise_dim), self_condition=True
+    vector = latents.layout == "vector"
+    if network is None:
+        network = VectorArchitecture(width, depth) if vector else TransformerArchitecture(
+            width, depth, heads, expansion
         )
-    else:
-        network = Transformer(
-            latents,
-            width,
-            depth,
-            heads,
-            condition_dim=condition_dim,
-            expansion=expansion,
-            self_condition=True,
-            style_dim=width,
-        )
-    return Generator(network, chain, noise_dim, gate=gate)
+    style_dim = min(width, noise_dim) if vector else width
+    built = network.network(latents, condition_dim, self_condition=True, style_dim=style_dim)
+    return Generator(built, chain, noise_dim, gate=gate)
 
 
-def make_discriminator(latents: LatentSpec, width: int = 128, depth: int = 3, condition_dim: int = 0) -> nn.Module:
-    """The discriminator that fits a latent: convolutions for a grid, an MLP for a vector, else a transformer."""
+def make_discriminator(
+    latents: LatentSpec, width: int = 128, depth: int = 3, condition_dim: int = 0, minibatch_std: int = 0
+) -> nn.Module:
+    """The discriminator that fits a latent: convolutions for a grid, an MLP for a vector, else a transformer.
+
+    Arguments as in :class:`DDGAN`.
+
+    Raises:
+        ValueError: if minibatch statistics are asked for where the latent is no grid.
+    """
+    if minibatch_std and latents.layout != "grid":
+        raise ValueError(f"minibatch_std is {minibatch_std} for layout {latents.layout!r}; only grids have it, give 0.")
     if latents.layout == "vector":
         return VectorDiscriminator(latents, width, depth, condition_dim)
     if latents.layout == "grid":
-        return GridDiscriminator(latents, width // 2, depth, condition_dim=condition_dim)
+        return GridDiscriminator(latents, width // 2, depth, condition_dim=condition_dim, group=minibatch_std)
     return TokenDiscriminator(latents, width, depth, condition_dim=condition_dim)
 
 
@@ -106,6 +108,9 @@ class DDGAN(Recipe):
         regression: weight of the generator's squared error beside its adversarial loss.
         posterior_noise: share of the posterior's noise in the latents that the generator learns, where the autoencoder
             is not trained with it.
+        network: another architecture of the generator, such as ``UNetArchitecture``.
+        minibatch_std: samples whose standard deviation the discriminator of a grid sees (4 is usual for a one-shot
+            GAN); 0 is without.
     """
 
     def __init__(
@@ -129,8 +134,11 @@ class DDGAN(Recipe):
         momentum: float = 0.01,
         posterior_noise: float = 1.0,
         regression: float = 0.0,
+        network: Architecture | None = None,
+        minibatch_std: int = 0,
     ) -> None:
         self.posterior_noise, self.regression = posterior_noise, regression
+        self.network, self.minibatch_std = network, minibatch_std
         process = process if process is not None else VPSDE()
         self.chain = Chain(process, steps, spacing=spacing, levels=levels, times=times)
         self.autoencoder, self.momentum = autoencoder, momentum
@@ -143,11 +151,7 @@ class DDGAN(Recipe):
         """The discriminator's update, then the generator's."""
         autoencoder, trained = self._autoencoder(modality)
         latents, condition_dim = modality.latents, modality.condition_dim
-        generator = make_generator(
-            latents, self.chain, self.width, self.depth, self.heads, condition_dim, self.expansion, self.noise_dim
-        )
-        prior = DenoisingGANPrior(latents, generator)
-        discriminator = make_discriminator(latents, self.width, self.discriminator_depth, condition_dim)
+        prior, discriminator = self.players(latents, condition_dim)
         noise = 1.0 if trained else self.posterior_noise
         objectives = [
             Discriminate(autoencoder, prior, discriminator, self.r1, self.r1_interval, noise),
@@ -163,6 +167,19 @@ class DDGAN(Recipe):
             ),
         ]
         return Prepared(LatentGenerativeModel(modality, autoencoder, prior), objectives)
+
+    def players(
+        self, latents: LatentSpec, condition_dim: int, gate: float = 1.0
+    ) -> tuple[DenoisingGANPrior, nn.Module]:
+        """A new prior with its generator, whose noise starts at ``gate``, and a new discriminator."""
+        generator = make_generator(
+            latents, self.chain, self.width, self.depth, self.heads, condition_dim, self.expansion, self.noise_dim,
+            gate, self.network,
+        )
+        discriminator = make_discriminator(
+            latents, self.width, self.discriminator_depth, condition_dim, self.minibatch_std
+        )
+        return DenoisingGANPrior(latents, generator), discriminator
 
     def _autoencoder(self, modality: Modality) -> tuple[Autoencoder, bool]:
         """The autoencoder and whether it is trained."""
@@ -190,12 +207,24 @@ class JointDDGAN(Recipe):
         gan: the recipe of generator and discriminator; its process is its own, its autoencoder is the LSGM's.
         refine: whether the generator starts from the score prior's E[z_0 | z_t] and corrects it.
         gate: the generator's initial share of noise, see :class:`Generator`.
+        begins: share of training before which there is LSGM alone. A game on latents that still move, against a score
+            prior that is still poor, leaves the generator worse than where it started.
+
+    Raises:
+        ValueError: if ``begins`` is not in [0, 1).
     """
 
     def __init__(
-        self, lsgm: LSGM | None = None, gan: DDGAN | None = None, refine: bool = True, gate: float = 0.1
+        self,
+        lsgm: LSGM | None = None,
+        gan: DDGAN | None = None,
+        refine: bool = True,
+        gate: float = 0.1,
+        begins: float = 0.7,
     ) -> None:
-        self.refine, self.gate = refine, gate
+        if not 0 <= begins < 1:
+            raise ValueError(f"begins is {begins}; give the share of training at which the game begins, in [0, 1).")
+        self.refine, self.gate, self.begins = refine, gate, begins
         self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN(**REFINED)
 
     def prepare(self, modality: Modality) -> Prepared:
@@ -206,30 +235,12 @@ class JointDDGAN(Recipe):
         score, gan = joint.prior, self.gan
         assert isinstance(score, ScorePrior)
         latents, condition_dim = modality.latents, modality.condition_dim
-        generator = make_generator(
-            latents,
-            gan.chain,
-            gan.width,
-            gan.depth,
-            gan.heads,
-            condition_dim,
-            gan.expansion,
-            gan.noise_dim,
-            self.gate if self.refine else 1.0,
-        )
-        prior = DenoisingGANPrior(latents, generator)
-        discriminator = make_discriminator(latents, gan.width, gan.discriminator_depth, condition_dim)
+        prior, discriminator = gan.players(latents, condition_dim, self.gate if self.refine else 1.0)
         autoencoder = joint.autoencoder
-        objectives = [
-            joint,
-            Discriminate(autoencoder, prior, discriminator, gan.r1, gan.r1_interval, gan.posterior_noise),
-            Generate(
-                autoencoder,
-                prior,
-                discriminator,
-                posterior_noise=gan.posterior_noise,
-                regression=gan.regression,
-            ),
-        ]
+        discriminate = Discriminate(autoencoder, prior, discriminator, gan.r1, gan.r1_interval, gan.posterior_noise)
+        generate = Generate(
+            autoencoder, prior, discriminator, posterior_noise=gan.posterior_noise, regression=gan.regression
+        )
+        discriminate.begins = generate.begins = self.begins
         both = ScoreGANPrior(score, prior, self.refine)
-        return Prepared(LatentGenerativeModel(modality, autoencoder, both), objectives)
+        return Prepared(LatentGenerativeModel(modality, autoencoder, both), [joint, discriminate, generate])

@@ -46,10 +46,13 @@ class Objective(Component, nn.Module, ABC):
     Attributes:
         progress: share of training done, set by the trainer, shape [].
         step: number of the optimizer step, set by the trainer.
+        begins: share of training, in [0, 1), before which a trainer leaves this objective out; its learning rates rise
+            from there.
     """
 
     progress: Tensor
     step: int = 0
+    begins: float = 0.0
 
     def __init__(self) -> None:
         super().__init__()

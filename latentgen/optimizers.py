@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from .trainer import TrainingOptions
+    from .training_options import TrainingOptions
 
 SMALLEST_MATRIX = 32
 ADVERSARIAL = ("generator", "discriminator")

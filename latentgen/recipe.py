@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from .architecture import Architecture, TransformerArchitecture
 from .autoencoder import Autoencoder, StandardizedAutoencoder
 from .component import Component
 from .denoiser import Denoiser, MixedDenoiser, NoiseDenoiser, VelocityDenoiser
 from .latents import LatentSpec
 from .modality import Modality
 from .model import LatentGenerativeModel
-from .nn.transformer import Transformer
 from .objective import ELBO, JointELBO, Objective, Schedule, ScoreMatching
 from .prior import NormalPrior, ScorePrior
 from .process import VPSDE, Process
@@ -52,8 +52,9 @@ def make_denoiser(
     condition_dim: int = 0,
     expansion: int = 2,
     self_condition: bool = False,
+    network: Architecture | None = None,
 ) -> Denoiser:
-    """The shared transformer as a denoiser.
+    """The shared transformer, or another network, as a denoiser.
 
     Args:
         latents: what the latent looks like.
@@ -65,15 +66,15 @@ def make_denoiser(
         condition_dim: size of the condition, 0 for none.
         expansion: hidden width of a block over ``width``.
         self_condition: whether the network takes its own earlier prediction of z_0.
+        network: another architecture; width, depth, heads and expansion are then its own.
     """
-    network = Transformer(
-        latents, width, depth, heads, condition_dim=condition_dim, expansion=expansion, self_condition=self_condition
-    )
-    if parameterisation == "mixed":
-        return MixedDenoiser(network, process, latents)
-    if parameterisation not in ("velocity", "noise"):
+    if parameterisation not in ("velocity", "mixed", "noise"):
         raise ValueError(f"parameterisation is {parameterisation!r}; choose velocity, mixed or noise.")
-    return (VelocityDenoiser if parameterisation == "velocity" else NoiseDenoiser)(network, process)
+    chosen = network if network is not None else TransformerArchitecture(width, depth, heads, expansion)
+    built = chosen.network(latents, condition_dim, self_condition)
+    if parameterisation == "mixed":
+        return MixedDenoiser(built, process, latents)
+    return (VelocityDenoiser if parameterisation == "velocity" else NoiseDenoiser)(built, process)
 
 
 def standardized(autoencoder: Autoencoder, latents: LatentSpec, momentum: float = 0.0) -> StandardizedAutoencoder:
@@ -114,6 +115,7 @@ class LSGM(Recipe):
         expansion: of the transformer.
         self_condition: whether the network takes its own earlier prediction of z_0.
         momentum: of the running statistics that standardise the latents; 0 leaves their scale free.
+        network: another architecture in the place of the transformer.
     """
 
     def __init__(
@@ -130,8 +132,9 @@ class LSGM(Recipe):
         expansion: int = 2,
         self_condition: bool = False,
         momentum: float = 0.01,
+        network: Architecture | None = None,
     ) -> None:
-        self.self_condition, self.momentum = self_condition, momentum
+        self.self_condition, self.momentum, self.network = self_condition, momentum, network
         self.process = process if process is not None else VPSDE()
         self.kl_weight = kl_weight if kl_weight is not None else Schedule(1e-3, 1.0)
         self.weighting = weighting if weighting is not None else LogNormalWeighting()
@@ -154,6 +157,7 @@ class LSGM(Recipe):
             modality.condition_dim,
             self.expansion,
             self.self_condition,
+            self.network,
         )
         prior = ScorePrior(modality.latents, denoiser, CONDITION_DROPOUT if modality.condition_dim else 0.0)
         objective = JointELBO(
@@ -176,6 +180,7 @@ class LatentDiffusion(Recipe):
         heads: of the transformer.
         expansion: of the transformer.
         self_condition: whether the network takes its own earlier prediction of z_0.
+        network: another architecture in the place of the transformer.
     """
 
     def __init__(
@@ -190,8 +195,9 @@ class LatentDiffusion(Recipe):
         heads: int = 4,
         expansion: int = 2,
         self_condition: bool = False,
+        network: Architecture | None = None,
     ) -> None:
-        self.self_condition = self_condition
+        self.self_condition, self.network = self_condition, network
         self.autoencoder, self.process = autoencoder, process if process is not None else VPSDE()
         self.weighting = weighting if weighting is not None else LogNormalWeighting()
         self.times = times if times is not None else ImportanceTimes(self.weighting)
@@ -216,6 +222,7 @@ class LatentDiffusion(Recipe):
             modality.condition_dim,
             self.expansion,
             self.self_condition,
+            self.network,
         )
         prior = ScorePrior(latents, denoiser, CONDITION_DROPOUT if modality.condition_dim else 0.0)
         objective = ScoreMatching(frozen, prior, self.weighting, self.times)

@@ -19,7 +19,7 @@ from .storage import replace_file
 if TYPE_CHECKING:
     from .model import LatentGenerativeModel
     from .objective import Objective
-    from .trainer import TrainingOptions
+    from .training_options import TrainingOptions
 
 PACKAGES = ("latentgen", "torch", "accelerate", "torchdiffeq", "safetensors", "numpy")
 

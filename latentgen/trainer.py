@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -26,6 +25,7 @@ from .checkpoint import (
     save_checkpoint,
     unflatten_optimizer,
 )
+from .collapse import CollapseWatch, TrainingDiverged
 from .component import describe
 from .ema import EMA
 from .model import LatentGenerativeModel
@@ -35,93 +35,9 @@ from .progress import MetricsLog, Progress
 from .run import write_run_header
 from .stream import BatchStream, stream_loader
 from .tensors import Batch
+from .training_options import TrainingOptions, learning_rate
 
 Hook = Callable[["Trainer"], None]
-SATURATED = 0.02
-"""Discriminator loss (nats, 2 ln 2 at a draw) below which it counts as saturated."""
-
-
-class TrainingDiverged(RuntimeError):
-    """Gradients stayed non-finite, or a discriminator saturated, for too long; the last good checkpoint is kept."""
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train. Steps are optimizer steps everywhere.
-
-    Attributes:
-        steps: optimizer steps of the whole run.
-        batch_size: examples a process takes in one forward pass.
-        lr: peak learning rate of the prior.
-        autoencoder_lr: peak learning rate of encoder and decoder.
-        generator_lr: peak learning rate of a denoising diffusion GAN's generator.
-        discriminator_lr: peak learning rate of its discriminator.
-        adversarial_betas: of AdamW for these two, which take it for all their parameters.
-        optimizer: "muon" (hidden matrices by Muon, the rest by AdamW) or "adamw" (everything).
-        matrix_lr: peak learning rate of Muon.
-        warmup: share of the steps in which the rates rise linearly from 0.
-        final_lr: share of the peak at the end of the cosine decay.
-        weight_decay: of AdamW, on weights of two or more axes.
-        betas: of AdamW.
-        clip: largest gradient norm, for each learning-rate group on its own.
-        ema: decay of the moving average of the weights.
-        accumulation: forward passes per optimizer step.
-        precision: "no" (fp32) or "bf16" autocast.
-        compile: compile the objectives.
-        seed: of initialisation-independent randomness: data order and noise.
-        workers: processes that load data.
-        log_every: steps between log rows.
-        checkpoint_every: steps between checkpoints; 0: only at the end.
-        keep: checkpoints kept.
-        skip_limit: consecutive steps with non-finite gradients after which training stops.
-        saturation_limit: consecutive log rows with a saturated discriminator after which training stops.
-        trackers: names for Accelerate, for example "tensorboard".
-    """
-
-    steps: int = 5000
-    batch_size: int = 64
-    lr: float = 1e-3
-    autoencoder_lr: float = 1e-3
-    generator_lr: float = 4e-4
-    discriminator_lr: float = 4e-4
-    adversarial_betas: tuple[float, float] = (0.5, 0.9)
-    optimizer: Literal["muon", "adamw"] = "muon"
-    matrix_lr: float = 0.02
-    warmup: float = 0.02
-    final_lr: float = 0.02
-    weight_decay: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.99)
-    clip: float = 1.0
-    ema: float = 0.999
-    accumulation: int = 1
-    precision: Literal["no", "bf16"] = "no"
-    compile: bool = False
-    seed: int = 0
-    workers: int = 0
-    log_every: int = 50
-    checkpoint_every: int = 1000
-    keep: int = 3
-    skip_limit: int = 20
-    saturation_limit: int = 20
-    trackers: Sequence[str] = field(default_factory=tuple)
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "log_every", "keep"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if self.optimizer not in ("muon", "adamw"):
-            raise ValueError(f"optimizer is {self.optimizer!r}; choose muon or adamw.")
-        if self.precision not in ("no", "bf16"):
-            raise ValueError(f"precision is {self.precision!r}; choose no (fp32) or bf16.")
-
-
-def learning_rate(step: int, options: TrainingOptions) -> float:
-    """Factor on the peak rates at a step: linear warm-up, then half a cosine down to ``final_lr``."""
-    rising = max(1, round(options.warmup * options.steps))
-    if step < rising:
-        return (step + 1) / rising
-    share = (step - rising) / max(1, options.steps - rising)
-    return options.final_lr + (1 - options.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
@@ -178,8 +94,7 @@ class Trainer:
         self.model = model.to(self.accelerator.device)
         self.step, self.skipped, self.resumed_from = 0, 0, 0
         self._skipped_in_a_row, self._signal = 0, 0
-        self._saturated_rows = 0
-        self._good_checkpoint: Path | None = None
+        self._collapse = CollapseWatch(self.options.saturation_limit, lambda: latest_checkpoint(self.run))
         self._last_losses: dict[str, Tensor] = {}
         self._objectives = [objective.to(self.accelerator.device) for objective in objectives]
         self.optimizers = [make_optimizers(objective.groups(), self.options) for objective in self._objectives]
@@ -250,9 +165,12 @@ class Trainer:
         torch.manual_seed(step_seed(options.seed, self.step, self.accelerator.process_index))
         parts = [self._to_device(next(loader)) for _ in range(options.accumulation)]
         for objective, wrapped, optimizers in zip(self._objectives, self._wrapped, self.optimizers, strict=True):
+            first = round(objective.begins * options.steps)
+            if self.step < first:
+                continue
             objective.progress.fill_(self.step / options.steps)
             objective.step = self.step
-            factor = learning_rate(self.step, options)
+            factor = learning_rate(self.step, options, first)
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"] = group["peak"] * factor
             for number, part in enumerate(parts):
@@ -305,44 +223,11 @@ class Trainer:
         if self.accelerator.num_processes > 1:
             values = self.accelerator.reduce(values, reduction="mean")
         row = dict(zip(names, values.tolist(), strict=True))
-        self._watch(row)
+        self._collapse.read(row, self.step, self.options.steps)
         log.write(self.step, {**row, **self._clock, "skipped": float(self.skipped)})
         if self.options.trackers:
             with contextlib.suppress(Exception):
                 self.accelerator.log(row, step=self.step)
-
-    def _watch(self, row: dict[str, float]) -> None:
-        """Warn of a collapse while it can still be mended, and stop a lost adversarial game."""
-        self._watch_discriminator(row)
-        late = self.step > 0.3 * self.options.steps
-        if late and row.get("active_units", 1.0) < 1:
-            warnings.warn(
-                "no latent unit is active: the posterior equals the prior; lower kl_weight or start it lower.",
-                stacklevel=2,
-            )
-        if late and row.get("latent_std", 1.0) < 0.05:
-            warnings.warn(
-                "the latents have shrunk to a standard deviation below 0.05; raise kl_weight, or lower the encoder's "
-                "rates (autoencoder_lr, and matrix_lr under Muon).",
-                stacklevel=2,
-            )
-
-    def _watch_discriminator(self, row: dict[str, float]) -> None:
-        """A discriminator that tells every fake from every real sample teaches the generator nothing any more."""
-        saturated = row.get("discriminator_loss", 1.0) < SATURATED
-        self._saturated_rows = self._saturated_rows + 1 if saturated else 0
-        if self._saturated_rows == 1:
-            self._good_checkpoint = latest_checkpoint(self.run)
-            warnings.warn(
-                f"the discriminator is saturated (its loss is below {SATURATED}) at step {self.step}, so that the "
-                "generator gets no signal; raise r1, or lower discriminator_lr.",
-                stacklevel=2,
-            )
-        if self._saturated_rows >= self.options.saturation_limit:
-            raise TrainingDiverged(
-                f"the discriminator has been saturated for {self._saturated_rows} log rows at step {self.step}; "
-                f"raise r1 or lower discriminator_lr. The last good checkpoint is {self._good_checkpoint}."
-            )
 
     def _agree_on_signal(self) -> None:
         """A signal that reached one process stops all of them after the same step."""
@@ -355,7 +240,7 @@ class Trainer:
         self._agree_on_signal()
         every = self.options.checkpoint_every
         # checkpoints of a lost game must not push out the last good one
-        due = every and self.step % every == 0 and not self._saturated_rows
+        due = every and self.step % every == 0 and not self._collapse.saturated_rows
         if due or self._signal or self.step == self.options.steps:
             self.save()
         if self._signal:

@@ -22,7 +22,7 @@ def recipe(kind: str) -> latentgen.Recipe:
     """A small recipe: a score prior, a denoising diffusion GAN that trains its autoencoder, or both."""
     lsgm = latentgen.LSGM(width=16, depth=1, heads=2, kl_weight=0.1)
     gan = latentgen.DDGAN(2, width=16, depth=1, discriminator_depth=1, r1_interval=3)
-    return {"lsgm": lsgm, "gan": gan, "joint": latentgen.JointDDGAN(lsgm, gan)}[kind]
+    return {"lsgm": lsgm, "gan": gan, "joint": latentgen.JointDDGAN(lsgm, gan, begins=0.2)}[kind]
 
 
 def main(run: str, steps: int, kill_at: int, kind: str) -> None:

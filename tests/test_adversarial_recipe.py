@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ from latentgen import (
     StandardizedAutoencoder,
 )
 from latentgen.checkpoint import latest_checkpoint, load_checkpoint
-from latentgen.trainer import Trainer, TrainingDiverged, TrainingOptions
+from latentgen.collapse import TrainingDiverged
+from latentgen.trainer import Trainer
+from latentgen.training_options import TrainingOptions
 
 SMALL = {"width": 16, "depth": 1, "heads": 2, "discriminator_depth": 1}
 
@@ -79,7 +82,7 @@ class Items(latentgen.Modality):
 
 
 def joint() -> JointDDGAN:
-    return JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), DDGAN(2, **SMALL, regression=1.0))
+    return JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), DDGAN(2, **SMALL, regression=1.0), begins=0.0)
 
 
 def discriminator_of(trainer: Trainer) -> torch.nn.Module:
@@ -96,7 +99,32 @@ def fit(recipe, run: Path, steps: int = 6, modality=None, hooks=(), seed: int = 
     return trainer
 
 
-@pytest.mark.parametrize("recipe", [lambda: DDGAN(2, **SMALL), joint], ids=["alone", "joint"])
+def late() -> JointDDGAN:
+    return JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), DDGAN(2, **SMALL), begins=0.5)
+
+
+def test_the_game_begins_late_with_rates_of_its_own(tmp_path) -> None:
+    seen = []
+
+    def note(trainer: Trainer) -> None:
+        players = [trainer.model.prior.gan.generator, discriminator_of(trainer)]
+        weights = torch.cat([p.detach().flatten() for part in players for p in part.parameters()])
+        seen.append((weights.clone(), [o.param_groups[0]["lr"] for o in trainer.optimizers[2]]))
+
+    fit(late(), tmp_path, steps=8, hooks=[note], warmup=0.5)
+    changed = [not torch.equal(before, after) for (before, _), (after, _) in itertools.pairwise(seen)]
+    assert changed == [False, False, False, True, True, True, True]
+    peak = TrainingOptions().generator_lr
+    assert [rates for _, rates in seen[4:6]] == [[pytest.approx(peak / 2)], [pytest.approx(peak)]]
+
+
+@pytest.mark.parametrize("begins", [-0.1, 1.0])
+def test_a_game_that_never_begins_is_refused(begins) -> None:
+    with pytest.raises(ValueError, match="share of training at which the game begins"):
+        JointDDGAN(begins=begins)
+
+
+@pytest.mark.parametrize("recipe", [lambda: DDGAN(2, **SMALL), joint, late], ids=["alone", "joint", "late"])
 def test_interrupted_is_uninterrupted(recipe, tmp_path) -> None:
     fit(recipe(), tmp_path / "whole")
 
@@ -160,7 +188,7 @@ def test_every_layout_trains_and_samples(spec, tmp_path) -> None:
 )
 def test_an_autoencoder_of_every_layout_is_trained_end_to_end(spec, together, tmp_path) -> None:
     gan = DDGAN(2, **SMALL, regression=0.5)
-    recipe = JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), gan) if together else gan
+    recipe = JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), gan, begins=0.0) if together else gan
     before = start(recipe, Items(spec, learned=True))
     trainer = fit(recipe, tmp_path, 5, Items(spec, learned=True), ema=0.0)
     assert trainer.skipped == 0

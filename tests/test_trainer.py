@@ -18,7 +18,7 @@ from toy import Toy
 
 import latentgen
 from latentgen.checkpoint import latest_checkpoint, load_checkpoint
-from latentgen.trainer import learning_rate
+from latentgen.training_options import learning_rate
 
 SCRIPT = Path(__file__).parent / "resume_script.py"
 ROOT = Path(__file__).parent.parent

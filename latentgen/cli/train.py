@@ -19,7 +19,8 @@ from ..config import trusted_packages
 from ..modality import Modality
 from ..recipe import Recipe
 from ..storage import replace_file
-from ..trainer import Trainer, TrainingOptions, every
+from ..trainer import Trainer, every
+from ..training_options import TrainingOptions
 from .names import full_name
 
 if TYPE_CHECKING:
