@@ -30,7 +30,7 @@ REFINED: dict[str, Any] = {
     "depth": 3,
     "discriminator_depth": 2,
     "posterior_noise": 0.0,
-    "regression": 5.0,
+    "regression": 10.0,
 }
 """Options of a generator that corrects a score prior's mean: small networks, steps where it is sharp, clean latents."""
 
