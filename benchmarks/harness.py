@@ -17,9 +17,19 @@ from typing import Any
 import torch
 
 
-def arguments(description: str, minutes: str) -> argparse.Namespace:
-    """The arguments of every benchmark; prints how long it takes."""
-    parser = argparse.ArgumentParser(description=description, epilog=f"Time: {minutes}.")
+def arguments(description: str, time: str, minutes: bool = False) -> argparse.Namespace:
+    """The arguments of every benchmark; prints how long it takes.
+
+    Args:
+        description: what it measures.
+        time: how long it takes, in words.
+        minutes: whether a training's CPU time can be chosen.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, epilog=f"Time: {time}.", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if minutes:
+        parser.add_argument("--minutes", type=float, default=None, help="CPU time of a training (default: the figure's)")
     parser.add_argument("--data", type=Path, default=None, help="folder of benchmark data (graphs/, molecules/, ...)")
     parser.add_argument("--json", type=Path, default=None, help="where to write the rows")
     parser.add_argument("--seeds", type=int, default=3, help="number of training seeds")
@@ -28,7 +38,7 @@ def arguments(description: str, minutes: str) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    print(f"time: {minutes}; {args.seeds} seeds, {args.threads} thread(s), runs in {args.runs}", flush=True)
+    print(f"time: {time}; {args.seeds} seeds, {args.threads} thread(s), runs in {args.runs}", flush=True)
     return args
 
 

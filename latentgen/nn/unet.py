@@ -95,7 +95,7 @@ class GridAttention(nn.Module):
         """Shape [B, C, H, W]."""
         batch, channels, height, width = x.shape
         qkv = self.qkv(self.norm(x)).reshape(batch, 3, self.heads, channels // self.heads, height * width)
-        query, key, value = qkv.transpose(-1, -2).unbind(1)
+        query, key, value = qkv.transpose(-1, -2).contiguous().unbind(1)  # fused attention takes no other strides
         mixed = scaled_dot_product_attention(query, key, value).transpose(-1, -2).reshape(x.shape)
         return torch.as_tensor((x + self.out(mixed)) * math.sqrt(0.5))
 
