@@ -29,7 +29,7 @@ def arguments(description: str, time: str, minutes: bool = False) -> argparse.Na
         description=description, epilog=f"Time: {time}.", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     if minutes:
-        parser.add_argument("--minutes", type=float, default=None, help="CPU time of a training (default: the figure's)")
+        parser.add_argument("--minutes", type=float, default=None, help="CPU time of each training")
     parser.add_argument("--data", type=Path, default=None, help="folder of benchmark data (graphs/, molecules/, ...)")
     parser.add_argument("--json", type=Path, default=None, help="where to write the rows")
     parser.add_argument("--seeds", type=int, default=3, help="number of training seeds")

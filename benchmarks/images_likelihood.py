@@ -89,14 +89,11 @@ def ablation(rows: Rows, data: Path, runs: Path, minutes: float, seeds: range) -
     """The choices of the talk, one changed at a time, at equal CPU time."""
     images = binarised(data, "mnist", classifier_of(data, runs))
     real, train = gather_once(images)
-    weighted = {"weighting": latentgen.LikelihoodWeighting()}
     variants: dict[str, Callable[[Path], Recipe]] = {
         "default (velocity, importance sampling, end to end)": lambda run: lsgm(),
         "mixed, learned coefficient": lambda run: lsgm(parameterisation="mixed"),
         "plain noise prediction": lambda run: lsgm(parameterisation="noise"),
         "uniform t": lambda run: lsgm(times=latentgen.UniformTimes()),
-        "likelihood weighting, importance sampling": lambda run: lsgm(**weighted),
-        "likelihood weighting, uniform t": lambda run: lsgm(**weighted, times=latentgen.UniformTimes()),
         "frozen autoencoder": lambda run: LatentDiffusion(str(run), **PRIOR),  # type: ignore[arg-type]
     }
     for name, make in variants.items():

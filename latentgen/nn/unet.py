@@ -187,8 +187,9 @@ class UNet(Component, nn.Module):
                 self.up.append(self._block(size + kept.pop(), width))
                 self.up_attention.append(self._attention(width, wanted))
                 size = width
-            if number:
-                self.larger.append(nn.Conv2d(size, size, 3, padding=1))
+            if number:  # narrows before the blocks of the larger grid, where channels cost four times as much
+                self.larger.append(nn.Conv2d(size, widths[number - 1], 3, padding=1))
+                size = widths[number - 1]
 
     def forward(
         self,
