@@ -21,6 +21,25 @@ from latentgen.hooks import draw_samples, finish
 from modalities.images import Images
 from modalities.images.classifier import save_classifier, train_classifier
 
+LATENT, PIXELS = ("lsgm", "joint", "two-stage", "vae"), ("ddpm", "ddgan", "gan")
+
+
+def make_recipe(args: argparse.Namespace) -> latentgen.Recipe:
+    """What ``--recipe`` names; the autoencoder alone for "two-stage"."""
+    kl_weight = latentgen.Schedule(1e-3, args.kl_weight)
+    unet = latentgen.UNetArchitecture(32, (1, 2, 2), 1, (8,))
+    if args.recipe == "lsgm":
+        return latentgen.LSGM(kl_weight=kl_weight)
+    if args.recipe == "joint":
+        return latentgen.JointDDGAN(latentgen.LSGM(kl_weight=kl_weight))
+    if args.recipe == "ddpm":
+        return latentgen.DataDiffusion(network=unet)
+    if args.recipe == "ddgan":
+        return latentgen.DDGAN(4, network=unet, spacing="time", width=64)
+    if args.recipe == "gan":
+        return latentgen.DDGAN(1, network=unet, width=64, r1=0.5, minibatch_std=4)
+    return latentgen.VAE(kl_weight=kl_weight)
+
 
 def arguments() -> argparse.Namespace:
     """Command-line arguments."""
@@ -28,7 +47,9 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", default="digits", help="digits, or the path (or hf:NAME) of your images")
     add("--run", type=Path, default=None, help="run folder (default: runs/images-<data>)")
-    add("--recipe", choices=("lsgm", "two-stage", "vae"), default="lsgm", help="what to train")
+    add("--recipe", choices=(*LATENT, *PIXELS), default="lsgm",
+        help="latent models: lsgm, joint (with a four-call generator), two-stage, vae; models of the pixels: ddpm, "
+             "ddgan (four calls), gan (one call)")
     add("--steps", type=int, default=2200, help="optimizer steps (of each stage)")
     add("--batch-size", type=int, default=64, help="images a step and process")
     add("--kl-weight", type=float, default=0.3, help="final weight of the latent terms")
@@ -72,6 +93,7 @@ def main() -> None:
         binarize="dynamic" if args.binarize else None,
         condition=args.condition,
         width=args.width,
+        layout="pixels" if args.recipe in PIXELS else "grid",
         features=feature_classifier(reading, run, args.seed),
     )
     for note in images.images("train").notes:
@@ -87,11 +109,7 @@ def main() -> None:
         seed=args.seed,
         precision=args.precision,
     )
-    kl_weight = latentgen.Schedule(1e-3, args.kl_weight)
-    if args.recipe == "lsgm":
-        recipe: latentgen.Recipe = latentgen.LSGM(kl_weight=kl_weight)
-    else:
-        recipe = latentgen.VAE(kl_weight=kl_weight)
+    recipe = make_recipe(args)
     if args.recipe == "two-stage":
         first = recipe.prepare(images)
         latentgen.Trainer(first.model, first.objectives, run / "autoencoder", options).fit()

@@ -18,6 +18,7 @@ SMALL = {
     "latentgen.LSGM": ["width=16", "depth=1", "heads=2"],
     "latentgen.VAE": [],
     "latentgen.DDGAN": ["width=16", "depth=1", "discriminator_depth=1"],
+    "latentgen.DataDiffusion": ["network.init_args.width=8"],
     "latentgen.JointDDGAN": ["lsgm.init_args.width=16", "lsgm.init_args.depth=1", "lsgm.init_args.heads=2"],
 }
 TINY_MODALITY = {
