@@ -24,7 +24,7 @@ RATES = {"lr": 2e-3, "autoencoder_lr": 2e-3, "matrix_lr": 0.01, "warmup": 0.03, 
 def binarised(data: Path, name: str, classifier: Path | None = None) -> Images:
     """MNIST or OMNIGLOT, dynamically binarised, with the autoencoder of all rows."""
     folder = data / "images" / name
-    return Images(folder, likelihood="bernoulli", binarize="dynamic", width=16, features=classifier)
+    return Images(folder, likelihood="bernoulli", binarize="dynamic", width=16, halvings=3, features=classifier)
 
 
 def weight() -> Schedule:

@@ -90,7 +90,7 @@ def trilemma(rows: Rows, data: Path, runs: Path, minutes: float) -> None:
     """Train what is not kept, and fill the table."""
     features = classifier_of(data, runs)
     images = {
-        "latent": Images(data / "images" / "mnist", likelihood="normal", width=16, features=features),
+        "latent": Images(data / "images" / "mnist", likelihood="normal", width=16, halvings=3, features=features),
         "pixels": Images(data / "images" / "mnist", layout="pixels", features=features),
     }
     models = {}
