@@ -148,7 +148,7 @@ class GridAugmentation(Component, nn.Module):
         return _rotation(angle.cos(), angle.sin())
 
     def _draw(self, none: Tensor, value: Callable[[], Tensor], p: Tensor | None = None) -> Tensor:
-        """Random values where the transform happens, with probability p, and elsewhere ``none``, shape [B] or [B, 2]."""
+        """Random values where the transform happens (with probability p), elsewhere ``none``, shape [B] or [B, 2]."""
         chance = torch.rand(len(none), device=none.device)
         happens = over(chance < (self.p if p is None else p), none).bool()
         return torch.where(happens, value(), none)
@@ -243,12 +243,12 @@ def _scaling(across: Tensor, down: Tensor) -> Tensor:
 
 def _rotation(cosine: Tensor, sine: Tensor) -> Tensor:
     zero, one = torch.zeros_like(cosine), torch.ones_like(cosine)
-    return torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], dim=-1).unflatten(-1, (3, 3))
+    return torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], dim=-1).reshape(-1, 3, 3)
 
 
 def _translation(across: Tensor, down: Tensor) -> Tensor:
     zero, one = torch.zeros_like(across), torch.ones_like(across)
-    return torch.stack([one, zero, across, zero, one, down, zero, zero, one], dim=-1).unflatten(-1, (3, 3))
+    return torch.stack([one, zero, across, zero, one, down, zero, zero, one], dim=-1).reshape(-1, 3, 3)
 
 
 def _whole(like: Tensor, count: int) -> Tensor:
