@@ -16,9 +16,11 @@ from latentgen import (
     DDGAN,
     DDIM,
     LSGM,
+    AdaptiveProbability,
     Ancestral,
     DataDiffusion,
     GANSampler,
+    GridAugmentation,
     JointDDGAN,
     PredictorCorrector,
     ProbabilityFlow,
@@ -55,7 +57,9 @@ def recipes() -> dict[str, Callable[[], Recipe]]:
             4, network=PIXEL_NETWORK, spacing="time", width=64, r1=0.05, r1_interval=8, discriminator_depth=4
         ),
         "one-shot GAN": lambda: DDGAN(
-            1, network=PIXEL_NETWORK, width=64, r1=0.5, r1_interval=8, discriminator_depth=4, minibatch_std=4
+            1, network=PIXEL_NETWORK, width=64, r1=0.5, r1_interval=8, discriminator_depth=4, minibatch_std=4,
+            augmentation=GridAugmentation(flip=False, turn=False, luma_flip=False),
+            control=AdaptiveProbability(images=50_000),
         ),
         "latent": lambda: JointDDGAN(LSGM(kl_weight=Schedule(1e-3, 0.3), width=96, depth=3)),
     }
@@ -69,7 +73,7 @@ def settings() -> list[Setting]:
         Setting("VP-PC-2000", "pixel diffusion", PredictorCorrector(1000, spacing="time"), 1),
         Setting("VP-ODE", "pixel diffusion", ProbabilityFlow(1e-4), 1),
         Setting("DDGAN-4", "pixel DDGAN", GANSampler()),
-        Setting("one-shot GAN", "one-shot GAN", GANSampler()),
+        Setting("one-shot GAN + ADA", "one-shot GAN", GANSampler()),
         Setting("LSGM-ODE", "latent", ProbabilityFlow(1e-3)),
         Setting("LSGM-DDIM-10", "latent", make_sampler("ddim", 10)),
         Setting("latent DDGAN-4", "latent", GANSampler()),

@@ -37,7 +37,11 @@ def make_recipe(args: argparse.Namespace) -> latentgen.Recipe:
     if args.recipe == "ddgan":
         return latentgen.DDGAN(4, network=unet, spacing="time", width=64)
     if args.recipe == "gan":
-        return latentgen.DDGAN(1, network=unet, width=64, r1=0.5, minibatch_std=4)
+        control = latentgen.AdaptiveProbability(images=50_000)
+        augmentation = latentgen.GridAugmentation(flip=False, turn=False, luma_flip=False)
+        return latentgen.DDGAN(
+            1, network=unet, width=64, r1=0.5, minibatch_std=4, augmentation=augmentation, control=control
+        )
     return latentgen.VAE(kl_weight=kl_weight)
 
 

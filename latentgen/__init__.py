@@ -18,7 +18,18 @@ from .generator import Generator
 from .latents import LatentSpec
 from .modality import Metric, Modality
 from .model import Estimate, LatentGenerativeModel
-from .nn import MLP, GridDiscriminator, TokenDiscriminator, Transformer, UNet, VectorDiscriminator, VectorNetwork
+from .nn import (
+    MLP,
+    AdaptiveProbability,
+    AugmentedDiscriminator,
+    GridAugmentation,
+    GridDiscriminator,
+    TokenDiscriminator,
+    Transformer,
+    UNet,
+    VectorDiscriminator,
+    VectorNetwork,
+)
 from .objective import ELBO, JointELBO, Objective, Schedule, ScoreMatching
 from .prior import NormalPrior, Prior, ScorePrior
 from .process import VESDE, VPSDE, GeometricVPSDE, Process, SubVPSDE
@@ -64,8 +75,10 @@ __all__ = [
     "VAE",
     "VESDE",
     "VPSDE",
+    "AdaptiveProbability",
     "Ancestral",
     "Architecture",
+    "AugmentedDiscriminator",
     "Autoencoder",
     "Batch",
     "BernoulliLikelihood",
@@ -82,6 +95,7 @@ __all__ = [
     "Generate",
     "Generator",
     "GeometricVPSDE",
+    "GridAugmentation",
     "GridDiscriminator",
     "GuidedDenoiser",
     "Heun",

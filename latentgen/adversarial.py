@@ -15,6 +15,7 @@ from torch.nn.functional import softplus
 from .autoencoder import Autoencoder
 from .distributions import LOG_2PI, DiagonalGaussian
 from .gan_prior import DenoisingGANPrior
+from .nn.augmented_discriminator import ObservesReal
 from .objective import Losses, Objective, Schedule, frozen, latent_statistics, schedule_value
 from .tensors import Batch, event_size, event_sum, over
 
@@ -28,7 +29,8 @@ class Discriminate(Objective):
     Args:
         autoencoder: encodes the data; not updated.
         prior: its generator makes the fakes; not updated.
-        discriminator: D(z_s, z_t, log_snr, mask, condition) -> logits [B].
+        discriminator: D(z_s, z_t, log_snr, mask, condition) -> logits [B]; one that has ``observe_real`` (see
+            :class:`AugmentedDiscriminator`) is told the logits of real pairs, and its figures are logged.
         r1: gamma.
         r1_interval: steps between penalties, the same on every process.
         posterior_noise: rho; the latents are mean + rho std eps.
@@ -87,6 +89,8 @@ class Discriminate(Objective):
             penalty = event_sum(gradient.float() ** 2, q.mask).mean()
             loss = loss + 0.5 * self.r1 * self.r1_interval * penalty
             figures["r1"] = penalty
+        if isinstance(self.discriminator, ObservesReal):
+            figures |= self.discriminator.observe_real(real_logit.detach())
         return {"loss": loss, **{name: value.detach() for name, value in figures.items()}}
 
 

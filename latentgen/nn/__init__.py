@@ -1,5 +1,7 @@
 """Stock networks: the diffusion transformer that every latent layout shares, and small building blocks."""
 
+from .augment import GridAugmentation
+from .augmented_discriminator import AdaptiveProbability, AugmentedDiscriminator
 from .discriminator import GridDiscriminator, TokenDiscriminator
 from .embedding import SinusoidalEmbedding
 from .mapping import MappingNetwork
@@ -10,6 +12,9 @@ from .vector import VectorDiscriminator, VectorNetwork
 
 __all__ = [
     "MLP",
+    "AdaptiveProbability",
+    "AugmentedDiscriminator",
+    "GridAugmentation",
     "GridDiscriminator",
     "MappingNetwork",
     "SinusoidalEmbedding",
