@@ -99,6 +99,8 @@ class Trainer:
         self._objectives = [objective.to(self.accelerator.device) for objective in objectives]
         self.optimizers = [make_optimizers(objective.groups(), self.options) for objective in self._objectives]
         self.ema = EMA(self.model, self.options.ema)
+        self.players = self._beside_the_model()
+        self.players_ema = EMA(self.players, self.options.ema)
         self._wrapped: list[Any] = []
         self._clock = {"seconds": 0.0, "cpu_seconds": 0.0}
 
@@ -182,6 +184,7 @@ class Trainer:
             self._apply(optimizers)
             objective.zero_grad(set_to_none=True)
         self.ema.update(self.model)
+        self.players_ema.update(self.players)
 
     def _apply(self, optimizers: list[torch.optim.Optimizer]) -> None:
         """Clip and step, unless a gradient is not finite on some rank."""
@@ -252,6 +255,8 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         tensors = {"model": self.model.tensors(), "ema": self.ema.state_dict(), **self._own_tensors()}
+        if len(self.players):
+            tensors["ema-players"] = self.players_ema.state_dict()
         groups = []
         for number, optimizer in self._numbered_optimizers():
             flat, layout = flatten_optimizer(optimizer.state_dict())
@@ -271,6 +276,14 @@ class Trainer:
 
     def _numbered_optimizers(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
         return enumerate(optimizer for optimizers in self.optimizers for optimizer in optimizers)
+
+    def _beside_the_model(self) -> torch.nn.ModuleList:
+        """What objectives train that is not part of the model, such as a discriminator."""
+        shared = {id(parameter) for parameter in self.model.parameters()}
+        modules = [module for objective in self._objectives for module in objective.groups().values()]
+        return torch.nn.ModuleList(
+            module for module in modules if all(id(parameter) not in shared for parameter in module.parameters())
+        )
 
     def _own_tensors(self) -> dict[str, dict[str, Tensor]]:
         """Parameters and buffers of objectives that are not part of the model, such as a discriminator's."""
@@ -308,7 +321,9 @@ class Trainer:
             )
         self.model.load_tensors(tensors["model"])
         self.ema.load_state_dict(tensors["ema"])
-        self.ema.updates = int(state["ema_updates"])
+        self.ema.updates = self.players_ema.updates = int(state["ema_updates"])
+        if "ema-players" in tensors:
+            self.players_ema.load_state_dict(tensors["ema-players"])
         for number, objective in enumerate(self._objectives):
             if f"objective-{number}" in tensors:
                 objective.load_state_dict(tensors[f"objective-{number}"], strict=False)

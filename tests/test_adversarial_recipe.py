@@ -118,6 +118,24 @@ def test_the_game_begins_late_with_rates_of_its_own(tmp_path) -> None:
     assert [rates for _, rates in seen[4:6]] == [[pytest.approx(peak / 2)], [pytest.approx(peak)]]
 
 
+def test_the_discriminator_has_an_average_in_the_checkpoint(tmp_path) -> None:
+    weights = []
+
+    def note(trainer: Trainer) -> None:
+        weights.append(torch.cat([p.detach().flatten() for p in discriminator_of(trainer).parameters()]).clone())
+
+    trainer = fit(joint(), tmp_path, steps=4, hooks=[note], ema=0.05, checkpoint_every=4)
+    names = [name for name, _ in discriminator_of(trainer).named_parameters()]
+    tensors, _ = load_checkpoint(latest_checkpoint(tmp_path))
+    kept = tensors["ema-players"]
+    average = torch.cat([kept[f"0.{name}"].flatten() for name in names])
+    expected = weights[0]  # d_n = min(0.05, (1 + n) / (10 + n)) is 0.05 at every step
+    for value in weights[1:]:
+        expected = 0.05 * expected + 0.95 * value
+    assert torch.allclose(average, expected, atol=1e-2 * float((weights[-1] - weights[0]).abs().max()))
+    assert not torch.equal(average, weights[-1])
+
+
 @pytest.mark.parametrize("begins", [-0.1, 1.0])
 def test_a_game_that_never_begins_is_refused(begins) -> None:
     with pytest.raises(ValueError, match="share of training at which the game begins"):
