@@ -1,0 +1,5 @@
+"""Sentences as a modality: a fixed number of latent tokens for each, and a likelihood of its tokens."""
+
+from modalities.text.modality import Text
+
+__all__ = ["Text"]

@@ -1,0 +1,163 @@
+"""Likelihoods of token sequences: all positions at once given the latents, or one after the other."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from latentgen.distributions import categorical_log_prob
+from latentgen.tensors import Batch
+
+PAD, BOS, EOS = 0, 1, 2
+"""Token numbers that are no text: beyond the end, before the start, and the end itself."""
+
+
+def until_end(tokens: Tensor) -> Tensor:
+    """True up to and including the first end token, bool [B, L]."""
+    ends = (tokens == EOS).long()
+    return (ends.cumsum(dim=1) - ends) == 0
+
+
+def ended(tokens: Tensor) -> Tensor:
+    """The same tokens [B, L] with padding beyond the first end token."""
+    return tokens.where(until_end(tokens), torch.full_like(tokens, PAD))
+
+
+def without_specials(logits: Tensor) -> Tensor:
+    """Logits [..., V] of padding and start at minus infinity: no sentence contains them."""
+    logits = logits.float().clone()
+    logits[..., [PAD, BOS]] = -torch.inf
+    return logits
+
+
+class ParallelTokens:
+    r"""p(x | z) = prod_i p_i(x_i | z) over the tokens up to and including the end; one pass gives all positions.
+
+    Padding and start have no probability at any position, so that the probabilities of all sentences sum to 1 minus
+    that of never ending within L positions: a bound made with it is a bound on ln p(x).
+
+    Args:
+        logits: of every position, shape [B, L, V].
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = without_specials(logits)
+
+    def log_prob(self, batch: Batch) -> Tensor:
+        """ln p(x | z), nats, shape [B], for ``tokens`` int64 [B, L]."""
+        tokens = batch["tokens"]
+        real = until_end(tokens)
+        target = tokens.where(real, torch.full_like(tokens, EOS))
+        return (categorical_log_prob(self.logits, target) * real).sum(dim=1)
+
+    def sample(self) -> Batch:
+        """One draw for each latent, ``tokens`` int64 [B, L]."""
+        chosen = torch.distributions.Categorical(logits=self.logits).sample()
+        return {"tokens": ended(chosen)}
+
+    def mode(self) -> Batch:
+        """The most probable token at every position."""
+        return {"tokens": ended(self.logits.argmax(dim=-1))}
+
+
+class Continuation(Protocol):
+    """The next token's logits, one position after the other."""
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        """Logits of every position given those before it, [B, L, V], for tokens [B, L] (teacher forcing)."""
+
+    def steps(self) -> Stepper:
+        """A new run from the start."""
+
+
+class Stepper(Protocol):
+    """A run of an autoregressive decoder, with whatever it remembers."""
+
+    def __call__(self, last: Tensor) -> Tensor:
+        """Logits [B, V] of the next token after the last one [B]."""
+
+
+class AutoregressiveTokens:
+    r"""p(x | z) = prod_i p(x_i | x_<i, z) over the tokens up to and including the end.
+
+    Args:
+        decoder: gives logits.
+        count: B, the number of sentences.
+        length: L, the longest sentence in tokens, its end included.
+        device: where tokens are made.
+    """
+
+    def __init__(self, decoder: Continuation, count: int, length: int, device: torch.device) -> None:
+        self.decoder, self.count, self.length, self.device = decoder, count, length, device
+
+    def log_prob(self, batch: Batch) -> Tensor:
+        """ln p(x | z), nats, shape [B], for ``tokens`` int64 [B, L]."""
+        tokens = batch["tokens"]
+        real = until_end(tokens)
+        logits = without_specials(self.decoder.logits(tokens))
+        target = tokens.where(real, torch.full_like(tokens, EOS))
+        return (categorical_log_prob(logits, target) * real).sum(dim=1)
+
+    def sample(self) -> Batch:
+        """One draw for each latent, token by token."""
+        return {"tokens": self._run(lambda logits: torch.distributions.Categorical(logits=logits).sample())}
+
+    def mode(self) -> Batch:
+        """Greedy decoding: the most probable next token at every step."""
+        return {"tokens": self._run(lambda logits: logits.argmax(dim=-1))}
+
+    def beam(self, width: int = 4) -> Batch:
+        """The best of ``width`` beams by total log-probability.
+
+        Args:
+            width: sentences kept a step.
+        """
+        if width < 1:
+            raise ValueError(f"width is {width}; a beam search keeps at least 1 sentence.")
+        return {"tokens": _beam_search(self.decoder, self.count, self.length, width, self.device)}
+
+    def _run(self, choose: Choose) -> Tensor:
+        step, made = self.decoder.steps(), []
+        last = torch.full((self.count,), BOS, device=self.device)
+        running = torch.ones(self.count, dtype=torch.bool, device=self.device)
+        for _ in range(self.length):
+            last = torch.where(running, choose(without_specials(step(last))), torch.full_like(last, PAD))
+            made.append(last)
+            running = running & (last != EOS)
+            if not bool(running.any()):
+                break
+        made += [torch.full_like(last, PAD)] * (self.length - len(made))
+        return torch.stack(made, dim=1)
+
+
+class Choose(Protocol):
+    """Picks tokens [B] from logits [B, V]."""
+
+    def __call__(self, logits: Tensor, /) -> Tensor: ...
+
+
+def _beam_search(decoder: Continuation, count: int, length: int, width: int, device: torch.device) -> Tensor:
+    """Tokens [B, L]; prefixes are scored afresh at each step, which needs nothing of the decoder but teacher forcing.
+
+    Beams of one sentence are candidates for it alone. A beam that has ended stays with its score.
+    """
+    tokens = torch.full((count, 1, length), PAD, device=device)
+    scores = torch.zeros(count, 1, device=device)
+    for position in range(length):
+        beams = tokens.shape[1]
+        logits = torch.stack([decoder.logits(tokens[:, k])[:, position] for k in range(beams)], dim=1)
+        log_p = without_specials(logits).log_softmax(dim=-1)
+        done = (tokens == EOS).any(dim=2)
+        stay = torch.full_like(log_p, -torch.inf)
+        stay[..., PAD] = 0.0
+        total = scores[..., None] + torch.where(done[..., None], stay, log_p)
+        best, place = total.flatten(1).topk(min(width, total[0].numel()), dim=1)
+        vocabulary = log_p.shape[-1]
+        tokens = tokens.gather(1, (place // vocabulary)[..., None].expand(-1, -1, length)).clone()
+        tokens[..., position] = place % vocabulary
+        scores = best
+        if bool((tokens == EOS).any(dim=2).all()):
+            break
+    return tokens[torch.arange(count, device=device), scores.argmax(dim=1)]
