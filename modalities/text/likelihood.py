@@ -32,6 +32,12 @@ def without_specials(logits: Tensor) -> Tensor:
     return logits
 
 
+def draw(logits: Tensor, /) -> Tensor:
+    """One token of each softmax, int64 [...], for logits [..., V]."""
+    p = logits.softmax(dim=-1)
+    return torch.multinomial(p.reshape(-1, p.shape[-1]), 1).reshape(p.shape[:-1])
+
+
 class ParallelTokens:
     r"""p(x | z) = prod_i p_i(x_i | z) over the tokens up to and including the end; one pass gives all positions.
 
@@ -54,8 +60,7 @@ class ParallelTokens:
 
     def sample(self) -> Batch:
         """One draw for each latent, ``tokens`` int64 [B, L]."""
-        chosen = torch.distributions.Categorical(logits=self.logits).sample()
-        return {"tokens": ended(chosen)}
+        return {"tokens": ended(draw(self.logits))}
 
     def mode(self) -> Batch:
         """The most probable token at every position."""
@@ -102,7 +107,7 @@ class AutoregressiveTokens:
 
     def sample(self) -> Batch:
         """One draw for each latent, token by token."""
-        return {"tokens": self._run(lambda logits: torch.distributions.Categorical(logits=logits).sample())}
+        return {"tokens": self._run(draw)}
 
     def mode(self) -> Batch:
         """Greedy decoding: the most probable next token at every step."""
@@ -135,7 +140,8 @@ class AutoregressiveTokens:
 class Choose(Protocol):
     """Picks tokens [B] from logits [B, V]."""
 
-    def __call__(self, logits: Tensor, /) -> Tensor: ...
+    def __call__(self, logits: Tensor, /) -> Tensor:
+        """The tokens."""
 
 
 def _beam_search(decoder: Continuation, count: int, length: int, width: int, device: torch.device) -> Tensor:

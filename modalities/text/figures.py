@@ -1,0 +1,37 @@
+"""The figures of generated sentences, all at equal numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .divergence import mauve
+from .features import NGramFeatures
+from .ngrams import diversity, memorised, self_bleu
+
+BETTER = {
+    "mauve": "higher", "unique": "higher", "novel": "higher", "diversity": "higher", "memorised": "lower",
+    "self_bleu": "lower",
+}
+
+
+def text_figures(generated: Sequence[str], reference: Sequence[str], train: Sequence[str]) -> dict[str, float]:
+    """Share of unique and of new sentences, diversity, memorised 4-grams, self-BLEU, divergence frontier.
+
+    Args:
+        generated: sentences.
+        reference: real ones that were not trained on; evenly spaced ones are taken where there are more.
+        train: those that were.
+    """
+    known, count = set(train), min(len(generated), len(reference))
+    figures = {
+        "unique": len(set(generated)) / len(generated),
+        "novel": sum(sentence not in known for sentence in generated) / len(generated),
+        "diversity": diversity(generated),
+        "memorised": memorised(generated, train),
+        "self_bleu": self_bleu(generated, 100),
+    }
+    if count >= 20:
+        features = NGramFeatures()
+        real = [reference[k * len(reference) // count] for k in range(count)]
+        figures["mauve"] = mauve(features.vectors(real), features.vectors(generated[:count]))
+    return figures

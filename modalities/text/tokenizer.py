@@ -1,0 +1,119 @@
+"""Sentences to tokens and back: a byte-level BPE trained on the data, or a pretrained tokenizer by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .likelihood import BOS, EOS, PAD
+
+SPECIAL = ("<pad>", "<s>", "</s>")
+"""Of a trained tokenizer, in the order of their numbers PAD, BOS, EOS."""
+
+
+class Tokenizer:
+    """Maps sentences to numbers below ``len(self)``; PAD, BOS and EOS are 0, 1 and 2 whatever lies inside.
+
+    Args:
+        inner: a tokenizer of the library ``tokenizers``.
+        specials: its own numbers of padding, start and end, which change places with 0, 1 and 2.
+    """
+
+    def __init__(self, inner: Any, specials: tuple[int, int, int] = (PAD, BOS, EOS)) -> None:
+        self.inner, self.specials = inner, specials
+        self._size = max(int(inner.get_vocab_size(with_added_tokens=True)), max(specials) + 1, 3)
+        self._to_own = torch.arange(self._size)
+        for ours, theirs in zip((PAD, BOS, EOS), specials, strict=True):
+            place = int((self._to_own == ours).nonzero()[0])
+            self._to_own[[place, theirs]] = self._to_own[[theirs, place]]
+        self._to_inner = torch.argsort(self._to_own)
+
+    @classmethod
+    def train(cls, sentences: Sequence[str], size: int = 2000) -> Tokenizer:
+        """A byte-level BPE of at most ``size`` tokens; a function of its arguments.
+
+        Raises:
+            ValueError: if there are no sentences, or the size leaves no room for the 256 bytes.
+        """
+        from tokenizers import Tokenizer as Inner
+        from tokenizers import decoders, models, pre_tokenizers, trainers
+
+        if not sentences:
+            raise ValueError("sentences is empty; a tokenizer is trained on at least one.")
+        if size < 256 + len(SPECIAL):
+            raise ValueError(f"size is {size}; give at least {256 + len(SPECIAL)}, every byte is a token.")
+        inner = Inner(models.BPE())
+        inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        inner.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=size, special_tokens=list(SPECIAL), show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        )
+        inner.train_from_iterator(sentences, trainer)
+        return cls(inner)
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> Tokenizer:
+        """The tokenizer of a pretrained model, by its name on the hub or its folder.
+
+        Raises:
+            ValueError: if it is not of the fast kind, or lacks a padding or end token.
+        """
+        from transformers import AutoTokenizer
+
+        found = AutoTokenizer.from_pretrained(name)
+        pad, eos = found.pad_token_id, found.eos_token_id
+        if not found.is_fast or pad is None or eos is None:
+            raise ValueError(f"tokenizer is {name!r}, which has no padding or end token or no fast form; take another.")
+        starts = (found.bos_token_id, found.cls_token_id, len(found))
+        start = next(number for number in starts if number is not None and number not in (pad, eos))
+        return cls(found.backend_tokenizer, (pad, start, eos))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def encode(self, sentences: Sequence[str], length: int) -> Tensor:
+        """Numbers of the text, an end token, padding; what is too long is cut, with the end last.
+
+        Args:
+            sentences: B strings.
+            length: L.
+
+        Returns:
+            int64 [B, L].
+        """
+        tokens = torch.full((len(sentences), length), PAD)
+        for row, found in enumerate(self.inner.encode_batch(list(sentences), add_special_tokens=False)):
+            numbers = self._to_own[torch.tensor(found.ids, dtype=torch.long)][: length - 1]
+            tokens[row, : len(numbers)] = numbers
+            tokens[row, len(numbers)] = EOS
+        return tokens
+
+    def decode(self, tokens: Tensor) -> list[str]:
+        """Sentences of tokens [B, L], up to the first end token."""
+        kept = []
+        for row in tokens.tolist():
+            text = row[: row.index(EOS)] if EOS in row else row
+            kept.append([int(self._to_inner[number]) for number in text if number not in (PAD, BOS)])
+        return [str(text) for text in self.inner.decode_batch(kept, skip_special_tokens=True)]
+
+    def to_tensor(self) -> Tensor:
+        """Its JSON as bytes, uint8 [n], to be stored with a model."""
+        return torch.frombuffer(bytearray(self.inner.to_str().encode()), dtype=torch.uint8).clone()
+
+    @classmethod
+    def from_tensor(cls, tensor: Tensor) -> Tokenizer:
+        """Take back what :meth:`to_tensor` gave of a trained tokenizer.
+
+        Raises:
+            ValueError: if the bytes are none.
+        """
+        from tokenizers import Tokenizer as Inner
+
+        try:
+            return cls(Inner.from_str(bytes(tensor.cpu().to(torch.uint8).tolist()).decode()))
+        except Exception as error:  # the library raises bare exceptions
+            raise ValueError(f"the stored tokenizer cannot be read ({error}); load another file.") from error

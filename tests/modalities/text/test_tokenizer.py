@@ -1,0 +1,65 @@
+"""The tokenizer gives every string back, and is stored as bytes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modalities.text.grammar import sentences
+from modalities.text.likelihood import BOS, EOS, PAD
+from modalities.text.tokenizer import Tokenizer
+
+TRAINED = Tokenizer.train(sentences(500, 0), 400)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30))
+def test_any_string_comes_back(text) -> None:
+    tokens = TRAINED.encode([text], 200)
+    assert TRAINED.decode(tokens) == [text]
+    assert int(tokens.max()) < len(TRAINED)
+
+
+def test_ends_and_padding() -> None:
+    tokens = TRAINED.encode(["the cafe serves pasta .", ""], 12)
+    assert tokens.shape == (2, 12)
+    assert tokens[1].tolist() == [EOS] + [PAD] * 11
+    end = tokens[0].tolist().index(EOS)
+    assert not set(tokens[0, :end].tolist()) & {PAD, BOS, EOS}
+    assert set(tokens[0, end + 1 :].tolist()) <= {PAD}
+    cut = TRAINED.encode(["the cafe serves pasta and fresh fish for about twenty pounds ."], 4)
+    assert cut[0, -1] == EOS
+
+
+def test_it_is_stored_as_bytes() -> None:
+    again = Tokenizer.from_tensor(TRAINED.to_tensor())
+    texts = sentences(20, 3)
+    assert torch.equal(again.encode(texts, 30), TRAINED.encode(texts, 30))
+    with pytest.raises(ValueError, match="stored tokenizer cannot be read"):
+        Tokenizer.from_tensor(torch.randint(0, 256, (100,), dtype=torch.uint8))
+
+
+def test_it_is_a_function_of_the_sentences() -> None:
+    other = Tokenizer.train(sentences(500, 0), 400)
+    assert torch.equal(other.to_tensor(), TRAINED.to_tensor())
+
+
+@pytest.mark.parametrize(
+    ("texts", "size", "message"), [([], 400, "at least one"), (["a"], 100, "every byte is a token")]
+)
+def test_what_cannot_be_trained_is_refused(texts, size, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Tokenizer.train(texts, size)
+
+
+def test_specials_change_places() -> None:
+    """A tokenizer whose padding, start and end have other numbers, as BART's, gives the same sentences."""
+    moved = Tokenizer(TRAINED.inner, (1, 0, 5))
+    texts = sentences(5, 3)
+    tokens = moved.encode(texts, 40)
+    assert set(tokens[:, -1].tolist()) <= {PAD, EOS}
+    assert len(moved) == len(TRAINED)
+    assert sorted(moved._to_own.tolist()) == list(range(len(moved)))
+    assert moved._to_own[[1, 0, 5]].tolist() == [PAD, BOS, EOS]
