@@ -130,7 +130,7 @@ def communities(rows: Rows, runs: Path, seeds: range, sets: int = 3) -> None:
     )
     for seed in seeds:
         run = runs / f"communities-joint-seed{seed}"
-        model = trained(graphs, joint_recipe(), run, seed, 2000, 1e-4)
+        model = trained(graphs, joint_recipe(), run, seed, 1500, 2e-4)
         for number in range(sets):
             for name, sampler, steps in settings:
                 if name == "ODE, adaptive" and number >= 1:

@@ -18,7 +18,7 @@ SMALL = {
     "latentgen.LSGM": ["width=16", "depth=1", "heads=2"],
     "latentgen.VAE": [],
     "latentgen.DDGAN": ["width=16", "depth=1", "discriminator_depth=1"],
-    "latentgen.DataDiffusion": ["network.init_args.width=8"],
+    "latentgen.DataDiffusion": [],
     "latentgen.JointDDGAN": ["lsgm.init_args.width=16", "lsgm.init_args.depth=1", "lsgm.init_args.heads=2"],
 }
 TINY_MODALITY = {
@@ -69,6 +69,9 @@ def test_a_configuration_builds_and_takes_two_steps(path: Path, tmp_path: Path) 
         few = FEW_EXAMPLES.get(kind, ["train_size=8", "test_size=4"])
         changes += [f"--modality.init_args.{change}" for change in few]
     changes += [f"--recipe.init_args.{change}" for change in SMALL[content["recipe"]["class_path"]]]
+    network = content["recipe"].get("init_args", {}).get("network")
+    if network is not None:
+        changes += [f"--recipe.init_args.network.init_args.{change}" for change in ("width=8", "depth=1", "dropout=0")]
     changes += ["--trainer.steps=2", "--trainer.batch_size=2", f"--run={tmp_path / 'run'}"]
     job = read_job([str(path), *changes])
     torch.manual_seed(0)
