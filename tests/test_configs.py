@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate.state import AcceleratorState
 
 from latentgen import Trainer
 from latentgen.cli.train import read_job
@@ -28,6 +29,14 @@ TINY_MODALITY = {
 }
 FEW_EXAMPLES = {"modalities.images.Images": ["limit=8"]}
 NEEDS_NO_DATA = ("modalities.mixtures.GaussianGrid",)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerate():
+    """Configurations differ in their precision, which is one for a process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def tiny_data(folder: Path, kind: str, molecules: bool) -> Path:
@@ -72,7 +81,7 @@ def test_a_configuration_builds_and_takes_two_steps(path: Path, tmp_path: Path) 
     network = content["recipe"].get("init_args", {}).get("network")
     if network is not None:
         changes += [f"--recipe.init_args.network.init_args.{change}" for change in ("width=8", "depth=1", "dropout=0")]
-    changes += ["--trainer.steps=2", "--trainer.batch_size=2", f"--run={tmp_path / 'run'}"]
+    changes += ["--trainer.steps=2", "--trainer.batch_size=2", "--trainer.compile=false", f"--run={tmp_path / 'run'}"]
     job = read_job([str(path), *changes])
     torch.manual_seed(0)
     prepared = job.recipe.prepare(job.modality)

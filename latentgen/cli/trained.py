@@ -49,6 +49,12 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--calls", default="2,4,10,25", help="costs (default: 2,4,10,25)")
     evaluate.add_argument("--sampler", default="dpm", help="of these rows (default: dpm)")
     evaluate.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    evaluate.add_argument(
+        "--features", type=Path, help="file of the network that figures are computed on, such as Inception's weights"
+    )
+    evaluate.add_argument(
+        "--profile", choices=("paper",), help="paper: beside the figures that the configuration says are published"
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run_command=_evaluate)
     report = commands.add_parser(
@@ -127,20 +133,29 @@ def _sample(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from ..evaluation import evaluate, write_evaluation
+    from ..reproduction import beside_published, format_reproduction, read_published, write_reproduction
     from ..table import format_table
 
     calls = whole_numbers("calls", options.calls)
     for name in ("samples", "sets"):
         if getattr(options, name) < 1:
             raise ValueError(f"{name} is {getattr(options, name)}; give at least 1.")
+    published = read_published(options.run) if options.profile else []
     model = load_model(options)
     overrides = overrides_of(options)
     if overrides:
         change_data(model, overrides, options.trust_remote_code)
+    if options.features is not None:
+        model.modality.use_features(model.modality.features_from(options.features))
     result = evaluate(model, options.samples, options.sets, calls, options.sampler, options.seed)
     run = Path(options.run)
-    if run.is_dir() and not overrides:
+    if run.is_dir() and not overrides and options.features is None:
         write_evaluation(run, result)
+    if published:
+        found = beside_published(model, result, published, run)
+        write_reproduction(run, found)
+        print(json.dumps(found, indent=1) if options.json else format_reproduction(found))
+        return 0
     print(json.dumps(result, indent=1) if options.json else format_table(result))
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from .classifier import ClassifierFeatures, load_classifier
 from .dataset import REDRAWS, PixelData
 from .features import LowResolutionFeatures, image_figures
 from .hierarchical import HierarchicalAutoencoder
+from .inception import InceptionFeatures
 from .networks import LIKELIHOODS, ImageAutoencoder, LikelihoodName, PixelAutoencoder, halved
 from .readers import ImageSet, read_images
 
@@ -201,6 +203,23 @@ class Images(Modality):
     def feature_map(self) -> FeatureMap:
         """The classifier's hidden layer, or pixels at low resolution."""
         return self._map
+
+    def features_from(self, path: str | Path) -> FeatureMap:
+        """A classifier that was trained on such images (safetensors), or Inception's weights (any other file)."""
+        if Path(path).suffix == ".safetensors":
+            classifier = load_classifier(path)
+            return NetworkFeatures(ClassifierFeatures(classifier), classifier.label)
+        return InceptionFeatures(path)
+
+    def use_features(self, features: FeatureMap) -> None:
+        """Take this feature map in the place of its own."""
+        self.__dict__["_map"] = features
+        self.__dict__.pop("_known", None)
+
+    @property
+    def dimensions(self) -> int:
+        """C H W."""
+        return math.prod(self.shape)
 
     def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
         """Frechet distance, precision, recall and coverage on the feature map."""
