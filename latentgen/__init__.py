@@ -12,6 +12,7 @@ from .distributions import BernoulliLikelihood, DiagonalGaussian, Likelihood, No
 from .evaluation import evaluate, write_evaluation
 from .gan_prior import DenoisingGANPrior, ScoreGANPrior
 from .generator import Generator
+from .inpainting import InpaintingDenoiser, Resampled
 from .latents import LatentSpec
 from .modality import Metric, Modality
 from .model import Estimate, LatentGenerativeModel
@@ -81,6 +82,7 @@ __all__ = [
     "Heun",
     "IdentityAutoencoder",
     "ImportanceTimes",
+    "InpaintingDenoiser",
     "JointDDGAN",
     "JointELBO",
     "LatentDiffusion",
@@ -103,6 +105,7 @@ __all__ = [
     "ProbabilityFlow",
     "Process",
     "Recipe",
+    "Resampled",
     "ReweightedWeighting",
     "Sampler",
     "Schedule",
