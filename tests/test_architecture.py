@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"tensors", "latents", "noise", "component", "distributions"},
     {"process", "weighting", "times", "chain"},
-    {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "gan_prior", "architecture"},
+    {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "gan_prior", "architecture",
+     "inpainting"},
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
      "optimizers", "training_options", "collapse"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "progress", "table", "plots"},

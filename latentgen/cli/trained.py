@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..model import LatentGenerativeModel
 
 COST = "number of steps; most samplers call the network once a step"
@@ -26,6 +28,10 @@ def add_commands(commands: Any) -> None:
     sample.add_argument("--sampler", help="dpm, ode, heun, ddim, ancestral, euler, pc, gan (default: the prior's)")
     sample.add_argument("--steps", type=int, help=COST)
     sample.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    sample.add_argument("--label", type=int, help="class number, for class-conditional models")
+    sample.add_argument(
+        "--guidance", type=float, default=1.0, help="weight of classifier-free guidance (default: 1)"
+    )
     sample.add_argument("--out", type=Path, help="folder to write to (default: samples in RUN)")
     sample.set_defaults(run_command=_sample)
     evaluate = commands.add_parser(
@@ -116,7 +122,9 @@ def _sample(options: argparse.Namespace) -> int:
 
     make_sampler(options.sampler, options.steps)  # refuses before a model is loaded
     model = load_model(options)
-    batch = model.sample(options.n, options.sampler, options.steps, seed=options.seed)
+    batch = model.sample(
+        options.n, options.sampler, options.steps, options.seed, _condition(model, options), options.guidance
+    )
     batch = {key: value.cpu() for key, value in batch.items()}
     run = Path(options.run)
     folder = options.out or (run if run.is_dir() else run.parent) / "samples"
@@ -129,6 +137,21 @@ def _sample(options: argparse.Namespace) -> int:
     for path in [*written, *([picture] if picture.exists() else [])]:
         print(path)
     return 0
+
+
+def _condition(model: LatentGenerativeModel, options: argparse.Namespace) -> Tensor | None:
+    """The one-hot condition [n, K] of a class."""
+    import torch
+
+    count, label = model.modality.condition_dim, options.label
+    if label is None:
+        if options.guidance != 1:
+            raise ValueError(f"guidance is {options.guidance:g} without a label; give one, or leave guidance out.")
+        return None
+    if not 0 <= label < count:
+        known = f"its classes are 0 to {count - 1}" if count else "it was trained without classes; leave label out"
+        raise ValueError(f"label is {label} for this model; {known}.")
+    return torch.eye(count, device=model.device)[label].expand(options.n, -1)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
