@@ -92,10 +92,11 @@ def _reconstruction(model: LatentGenerativeModel, batch: Batch, folder: Path) ->
 
 def _interpolation(model: LatentGenerativeModel, batch: Batch, folder: Path) -> Path:
     path, half = folder / "interpolation.png", len(batch["x"]) // 2
-    ends = [{"x": batch["x"][part]} for part in (slice(0, half), slice(half, 2 * half))]
-    steps = torch.stack([point["x"].cpu() for point in model.interpolate(*ends, n=8)], dim=1)
-    rows = [("", torch.cat([a[None], strip, b[None]])) for a, strip, b in zip(
-        ends[0]["x"], steps, ends[1]["x"], strict=True)]
+    first, last = batch["x"][:half], batch["x"][half : 2 * half]
+    steps = torch.stack([point["x"].cpu() for point in model.interpolate({"x": first}, {"x": last}, n=8)], dim=1)
+    rows = [
+        ("", torch.cat([a[None], strip, b[None]])) for a, strip, b in zip(first, steps, last, strict=True)
+    ]
     names = ["real", *(f"{share:.2f}" for share in torch.linspace(0, 1, 8).tolist()), "real"]
     draw_table(rows, path, "Interpolation in the noise space of the probability flow", names)
     return path
