@@ -233,7 +233,7 @@ def test_sample_writes_into_the_run_by_default(run: Path, capfd: pytest.CaptureF
     ]
 
 
-def test_sample_takes_a_label_and_guidance(tmp_path: Path, fails: Any, capsys: Any) -> None:
+def test_sample_takes_a_label_and_guidance(tmp_path: Path, fails: Any, capfd: Any) -> None:
     images = Images(limit=60, width=8, condition="label")
     model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(images).model
     with torch.no_grad():
@@ -248,7 +248,7 @@ def test_sample_takes_a_label_and_guidance(tmp_path: Path, fails: Any, capsys: A
     assert not found[0].equal(found[1]) and not found[1].equal(found[2])
     three = torch.eye(10)[3].expand(3, -1)
     assert found[2].equal(model.sample(3, steps=2, condition=three, guidance=4.0)["x"])
-    capsys.readouterr()
+    capfd.readouterr()
     assert "label is 10 for this model; its classes are 0 to 9" in fails(*common, "x", "--label", "10")
 
 
