@@ -188,9 +188,10 @@ def end_to_end(rows: Rows, runs: Path, seeds: range) -> None:
                 first = runs / f"communities-vae-seed{seed}"
                 trained(graphs, latentgen.VAE(kl_weight=kl_weight), first, seed, END_TO_END_STEPS)
                 recipe = latentgen.DDGAN(4, autoencoder=str(first), **sizes)
-            model = trained(graphs, recipe, runs / f"communities-gan-{name.replace(' ', '-')}-seed{seed}", seed, END_TO_END_STEPS)
+            run = runs / f"communities-gan-{name.replace(' ', '-')}-seed{seed}"
+            model = trained(graphs, recipe, run, seed, END_TO_END_STEPS)
             test = gather(model, "test")
-            _note(found, name, {"CPU-minutes": cpu_minutes(runs / f"communities-gan-{name.replace(' ', '-')}-seed{seed}")})
+            _note(found, name, {"CPU-minutes": cpu_minutes(run)})
             q = model.encode(test)
             _note(found, name, {
                 "V.U.N. of reconstructions": judge(model.reconstruct(test))["vun"],
