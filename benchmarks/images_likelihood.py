@@ -107,7 +107,7 @@ def ablation(rows: Rows, data: Path, runs: Path, minutes: float, seeds: range) -
                 spent = minutes / 2
                 trained_for(spent, lambda: VAE(Schedule(1e-3, 1.0)), images, first, options)
             model = trained_for(spent, lambda make=make, first=first: make(first), images, run, options)
-            found["NELBO (nats)"].append(nats(model, limit=1000).mean)
+            found["NELBO (nats)"].append(nats(model, limit=1000, draws=5).mean)
             figures = images.evaluate(drawn(model, 1000, seed), real, train)
             found["Frechet distance"].append(figures["frechet"])
         for key, values in found.items():

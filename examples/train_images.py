@@ -20,6 +20,7 @@ import latentgen
 from latentgen.hooks import draw_samples, finish
 from modalities.images import Images
 from modalities.images.classifier import save_classifier, train_classifier
+from modalities.images.gallery import draw_gallery
 
 LATENT, PIXELS = ("lsgm", "joint", "two-stage", "vae"), ("ddpm", "ddgan", "gan")
 
@@ -68,6 +69,7 @@ def arguments() -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of data order, noise and samples")
     add("--threads", type=int, default=1, help="CPU threads of a process; small models are fastest with one")
     add("--precision", choices=("no", "bf16"), default="no", help="fp32 or bf16 autocast")
+    add("--no-gallery", action="store_true", help="draw no pictures of editing, completion and the like")
     return parser.parse_args()
 
 
@@ -124,6 +126,8 @@ def main() -> None:
     )
     model = trainer.fit()
     if trainer.accelerator.is_main_process:
+        if not args.no_gallery:
+            draw_gallery(model, run / "plots", seed=args.seed)
         finish(model, run, samples=args.samples, seed=args.seed, title=f"{args.recipe} on {args.data}")
 
 

@@ -47,7 +47,7 @@ def communities(folder: Path, share: float) -> dict[str, latentgen.LatentGenerat
     """Fresh community graphs: one checkpoint with a score prior and a generator, and a one-shot GAN on its latents."""
     sizes = {"train_size": 200, "test_size": 100} if share < 1 else {}
     modality, models = Graphs(data="communities", **sizes), {}
-    rates = {"lr": 2e-3, "autoencoder_lr": 2e-3, "generator_lr": 2e-4, "discriminator_lr": 1e-4, "warmup": 0.03}
+    rates = {"lr": 2e-3, "autoencoder_lr": 2e-3, "generator_lr": 2e-4, "discriminator_lr": 2e-4, "warmup": 0.03}
     recipe = JointDDGAN(LSGM(kl_weight=Schedule(5e-4, 0.03)))
     options = TrainingOptions(steps=int(500 * share), **rates)
     models["LSGM + DDGAN"] = train(modality, recipe, folder / "joint", options)

@@ -15,6 +15,7 @@ from .distributions import BernoulliLikelihood, DiagonalGaussian, Likelihood, No
 from .evaluation import evaluate, write_evaluation
 from .gan_prior import DenoisingGANPrior, ScoreGANPrior
 from .generator import Generator
+from .inpainting import InpaintingDenoiser, Resampled
 from .latents import LatentSpec
 from .modality import Metric, Modality
 from .model import Estimate, LatentGenerativeModel
@@ -101,6 +102,7 @@ __all__ = [
     "Heun",
     "IdentityAutoencoder",
     "ImportanceTimes",
+    "InpaintingDenoiser",
     "JointDDGAN",
     "JointELBO",
     "LatentDiffusion",
@@ -123,6 +125,7 @@ __all__ = [
     "ProbabilityFlow",
     "Process",
     "Recipe",
+    "Resampled",
     "ReweightedWeighting",
     "Sampler",
     "Schedule",

@@ -24,18 +24,17 @@ from .nn.vector import VectorDiscriminator
 from .objective import JointELBO, Schedule
 from .prior import ScorePrior
 from .process import VPSDE, Process
-from .recipe import LSGM, Prepared, Recipe, standardized
+from .recipe import LSGM, Prepared, Recipe, standardized, trained_autoencoder
 from .stream import batches
 
 REFINED: dict[str, Any] = {
-    "levels": (4.0, 1.5),
+    "levels": (3.5, -1.0),
     "width": 96,
     "depth": 3,
     "discriminator_depth": 2,
-    "posterior_noise": 0.0,
     "regression": 10.0,
 }
-"""Options of a generator that corrects a score prior's mean: small networks, steps where it is sharp, clean latents."""
+"""Options of a generator that corrects a score prior's mean: small networks, a mean that is held on to."""
 
 
 def make_generator(
@@ -200,10 +199,7 @@ class DDGAN(Recipe):
             if isinstance(own, IdentityAutoencoder):
                 return own, False
             return standardized(own, modality.latents, self.momentum), True
-        inner = self.autoencoder
-        if isinstance(inner, str):
-            inner = LatentGenerativeModel.from_pretrained(inner).autoencoder
-        fixed = standardized(inner, modality.latents)
+        fixed = standardized(trained_autoencoder(self.autoencoder), modality.latents)
         fixed.fit(batches(modality, modality.dataset("train"), limit=4096))
         return fixed.requires_grad_(False), False
 
@@ -231,7 +227,7 @@ class JointDDGAN(Recipe):
         lsgm: LSGM | None = None,
         gan: DDGAN | None = None,
         refine: bool = True,
-        gate: float = 0.1,
+        gate: float = 0.4,
         begins: float = 0.7,
     ) -> None:
         if not 0 <= begins < 1:

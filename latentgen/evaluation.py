@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -158,19 +159,31 @@ def add_nelbo(result: Evaluation, model: LatentGenerativeModel, limit: int = 256
     result["likelihood"] = {}
     for method in methods:
         found = model.nelbo(batches(model.modality, test, limit=limit), method, draws=8 if method == "bound" else 1)
+        dimensions = model.modality.dimensions
+        bits = None if dimensions is None else found.mean / (dimensions * math.log(2))
         result["likelihood"][method] = {
-            "nelbo": found.mean, "standard_error": found.standard_error, "examples": found.count,
+            "nelbo": found.mean, "standard_error": found.standard_error, "examples": found.count, "bits_per_dim": bits,
         }
         result["notes"].append(
-            f"NELBO ({method}) {found.mean:.2f} +- {found.standard_error:.2f} nats ({found.count} examples)."
+            f"NELBO ({method}) {found.mean:.2f} +- {found.standard_error:.2f} nats"
+            f"{'' if bits is None else f', {bits:.3f} bits per dimension'} ({found.count} examples)."
         )
 
 
 def write_evaluation(run: Path, result: Evaluation) -> Path:
     """Write ``evaluation.json`` into a run folder."""
     path = run / "evaluation.json"
-    replace_file(path, json.dumps(result, indent=1).encode())
+    replace_file(path, json.dumps(_finite(result), indent=1, allow_nan=False).encode())
     return path
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for infinity and NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def count_of(batch: Batch) -> int:

@@ -46,7 +46,8 @@ class Generator(Denoiser):
         chain: the T steps.
         noise_dim: size of w.
         mapping_depth: layers of the mapping network after its first.
-        gate: start of g, which is learned for every step of the chain.
+        gate: start of g, which is learned for every step of the chain. At t_T, where z_t says nothing of z_0, it starts
+            at 1 whatever is given: a smaller one would leave the whole chain with too little variance.
 
     Raises:
         ValueError: if the network takes no style vector or no second input.
@@ -64,7 +65,7 @@ class Generator(Denoiser):
             )
         self.chain, self.noise_dim = chain, noise_dim
         self.mapping = MappingNetwork(noise_dim, style_dim, mapping_depth)
-        self.gate = nn.Parameter(torch.full((chain.steps,), float(gate)))
+        self.gate = nn.Parameter(torch.tensor([float(gate)] * (chain.steps - 1) + [1.0]))
         # held outside of the module tree: its weights belong to, and are stored with, the score prior
         self._base: tuple[Denoiser, ...] = ()
 

@@ -91,6 +91,23 @@ class Modality(Component, ABC):
         """What metrics on features see of a batch. Default: the batch's own tensors."""
         return FlattenFeatures(items=self.latents.shape[0] if self.latents.masked else None)
 
+    def features_from(self, path: str | Path) -> FeatureMap:
+        """A feature map whose network lies in a file, for those who ask for it by ``--features PATH``.
+
+        Raises:
+            ValueError: if the modality knows no such files.
+        """
+        raise ValueError(f"features is {str(path)!r}, and {type(self).__name__} reads no feature maps; leave it out.")
+
+    def use_features(self, features: FeatureMap) -> None:
+        """Let all figures be computed on this feature map. Default: :meth:`feature_map` gives it from now on."""
+        self.__dict__["feature_map"] = lambda: features
+
+    @property
+    def dimensions(self) -> int | None:
+        """Numbers an example is made of, for bits per dimension; None, the default, where that says nothing."""
+        return None
+
     def axes(self) -> dict[str, str]:
         """Which figure, of :meth:`evaluate` or of ``latentgen.metrics.BETTER``, is "quality" and which "coverage"."""
         return {"quality": "frechet", "coverage": "coverage"}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .autoencoder import Autoencoder
 from .distributions import DiagonalGaussian, Likelihood
 from .flow import flow_field, integrate
+from .inpainting import inpaint_latents, inpainting_sampler
 from .modality import Modality
 from .noise import NoiseStream, normal_like
 from .pretrained import PretrainedMixin
@@ -195,6 +196,42 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             z_t = prior.process.marginal(q.mean, t).rsample(normal_like(q.mean, noise))
             chosen = make_sampler(sampler, None if sampler == "ode" else steps)
             z_0 = chosen(prior.denoiser, z_t, mask=q.mask, noise=noise, start=strength)
+            return self.autoencoder.decode(z_0, q.mask).mode()
+
+    @torch.no_grad()
+    def inpaint(
+        self,
+        batch: Batch,
+        keep: Tensor,
+        sampler: str | Sampler | None = None,
+        steps: int = 25,
+        seed: int = 0,
+        resample: int = 10,
+        condition: Tensor | None = None,
+        guidance: float = 1.0,
+    ) -> Batch:
+        """Keep a part of the latents of given data and generate the rest (``latentgen.inpainting``).
+
+        Args:
+            batch: B examples; what is not kept may be anything, as far as the encoder does not mix it into the rest.
+            keep: True where latents are known: [B, N] for sets and sequences, [B, *S] for grids, [B, d] for vectors.
+            sampler: as in :meth:`sample`; None takes ancestral steps.
+            steps: as in :meth:`sample`.
+            seed: of the samples' random streams.
+            resample: how often each step is made; 1 is plain replacement, whose results are biased.
+            condition: shape [B, F], for conditional models.
+            guidance: weight of classifier-free guidance.
+
+        Raises:
+            ValueError: if ``keep`` has another shape, or the sampler's steps cannot be repeated.
+        """
+        prior, chosen = self._score_prior("inpaint"), inpainting_sampler(sampler, steps, resample)
+        q = self.encode(batch)
+        noise = NoiseStream(seed, range(len(q.mean)), prior.latents.shape)
+        given = None if condition is None else condition.to(self.device)
+        with self._evaluating():
+            z_0 = inpaint_latents(prior, q.mean, keep, chosen, q.mask, noise, given, guidance)
+            self.calls = chosen.calls
             return self.autoencoder.decode(z_0, q.mask).mode()
 
     @torch.no_grad()

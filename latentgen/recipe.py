@@ -82,6 +82,12 @@ def standardized(autoencoder: Autoencoder, latents: LatentSpec, momentum: float 
     return StandardizedAutoencoder(autoencoder, latents.channels, 1 if latents.layout == "grid" else -1, momentum)
 
 
+def trained_autoencoder(given: str | Autoencoder) -> Autoencoder:
+    """The autoencoder itself, or that of the model at a path, without the wrapper that standardises latents."""
+    found = LatentGenerativeModel.from_pretrained(given).autoencoder if isinstance(given, str) else given
+    return found.autoencoder if isinstance(found, StandardizedAutoencoder) else found
+
+
 class VAE(Recipe):
     """An autoencoder with a standard normal prior.
 
@@ -116,6 +122,7 @@ class LSGM(Recipe):
         self_condition: whether the network takes its own earlier prediction of z_0.
         momentum: of the running statistics that standardise the latents; 0 leaves their scale free.
         network: another architecture in the place of the transformer.
+        autoencoder: a trained one to start from, or the path of a model that holds it; None starts from scratch.
     """
 
     def __init__(
@@ -133,8 +140,10 @@ class LSGM(Recipe):
         self_condition: bool = False,
         momentum: float = 0.01,
         network: Architecture | None = None,
+        autoencoder: str | Autoencoder | None = None,
     ) -> None:
         self.self_condition, self.momentum, self.network = self_condition, momentum, network
+        self.autoencoder = autoencoder
         self.process = process if process is not None else VPSDE()
         self.kl_weight = kl_weight if kl_weight is not None else Schedule(1e-3, 1.0)
         self.weighting = weighting if weighting is not None else LogNormalWeighting()
@@ -144,9 +153,12 @@ class LSGM(Recipe):
 
     def prepare(self, modality: Modality) -> Prepared:
         """``JointELBO`` alone."""
-        autoencoder = modality.autoencoder()
+        autoencoder = modality.autoencoder() if self.autoencoder is None else trained_autoencoder(self.autoencoder)
         if self.momentum > 0:
-            autoencoder = standardized(autoencoder, modality.latents, self.momentum)
+            scaled = standardized(autoencoder, modality.latents, self.momentum)
+            if self.autoencoder is not None:  # its latents have a scale already, which the prior should not see change
+                scaled.fit(batches(modality, modality.dataset("train"), limit=4096))
+            autoencoder = scaled
         denoiser = make_denoiser(
             modality.latents,
             self.process,
@@ -206,10 +218,7 @@ class LatentDiffusion(Recipe):
 
     def prepare(self, modality: Modality) -> Prepared:
         """Measure the latents, then ``ScoreMatching``."""
-        inner = self.autoencoder
-        if isinstance(inner, str):
-            inner = LatentGenerativeModel.from_pretrained(inner).autoencoder
-        latents = modality.latents
+        inner, latents = trained_autoencoder(self.autoencoder), modality.latents
         frozen = standardized(inner, latents)
         frozen.fit(batches(modality, modality.dataset("train"), limit=4096))
         denoiser = make_denoiser(

@@ -255,10 +255,10 @@ def test_options_reach_the_objectives() -> None:
     assert generate._others[1] is discriminate.discriminator
     assert generate.prior is together.model.prior.gan
     assert joint_elbo.prior is together.model.prior.score
-    # the gate is that of a generator which refines; alone it starts as the normal posterior
+    # the gate is that of a generator which refines, but for pure noise; alone it starts as the normal posterior
     assert (generate.prior.generator.gate == 1).all()
     refined = JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), gan, refine=True, gate=0.4).prepare(Toy())
-    assert torch.allclose(refined.model.prior.gan.generator.gate, torch.tensor(0.4))
+    assert torch.allclose(refined.model.prior.gan.generator.gate, torch.tensor([0.4, 1.0]))
 
 
 def test_a_frozen_autoencoder_stays_and_a_trained_one_moves(tmp_path) -> None:

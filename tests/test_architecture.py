@@ -11,13 +11,14 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"tensors", "latents", "noise", "component", "distributions"},
     {"process", "weighting", "times", "chain"},
-    {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "gan_prior", "architecture"},
+    {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "gan_prior", "architecture",
+     "inpainting"},
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
      "optimizers", "training_options", "collapse"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "progress", "table", "plots"},
-    {"recipe", "adversarial_recipe", "data_recipe", "evaluation", "run", "run_contents", "report_charts",
-     "report_sections", "report", "comparison", "comparison_cost", "comparison_report", "trilemma", "trilemma_charts",
-     "testing", "doctor"},
+    {"recipe", "adversarial_recipe", "data_recipe", "evaluation", "reproduction", "run", "run_contents",
+     "report_charts", "report_sections", "report", "comparison", "comparison_cost", "comparison_report",
+     "trilemma", "trilemma_charts", "testing", "doctor"},
     {"trainer", "hooks"},
     {"cli", "__main__", "__init__"},
 ]

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+import latentgen
 from latentgen.cli import main
 from latentgen.cli.train import plain, read_job
 from latentgen.progress import read_metrics
+from modalities.images import Images
 
 ROOT = Path(__file__).parent.parent
 GRAPHS = {"train_size": 12, "test_size": 6, "width": 16, "encoder_depth": 1, "decoder_depth": 1, "latent": 2}
@@ -230,10 +233,31 @@ def test_sample_writes_into_the_run_by_default(run: Path, capfd: pytest.CaptureF
     ]
 
 
+def test_sample_takes_a_label_and_guidance(tmp_path: Path, fails: Any, capfd: Any) -> None:
+    images = Images(limit=60, width=8, condition="label")
+    model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(images).model
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(tmp_path / "model")
+    common = ["sample", str(tmp_path / "model"), "--n", "3", "--steps", "2", "--out"]
+    told = {"plain": [], "three": ["--label", "3"], "guided": ["--label", "3", "--guidance", "4"]}
+    for name, words in told.items():
+        assert main([*common, str(tmp_path / name), *words]) == 0
+    found = [load_file(tmp_path / name / "samples.safetensors")["x"] for name in told]
+    assert not found[0].equal(found[1]) and not found[1].equal(found[2])
+    three = torch.eye(10)[3].expand(3, -1)
+    assert found[2].equal(model.sample(3, steps=2, condition=three, guidance=4.0)["x"])
+    capfd.readouterr()
+    assert "label is 10 for this model; its classes are 0 to 9" in fails(*common, "x", "--label", "10")
+
+
 def test_sampling_mistakes_are_one_sentence(run: Path, tmp_path: Path, fails: Any) -> None:
     assert "sampler is 'magic'; the known ones are" in fails("sample", str(run), "--sampler", "magic")
     assert "takes tolerance instead" in fails("sample", str(run), "--sampler", "ode", "--steps", "3")
     assert "n is 0" in fails("sample", str(run), "--n", "0")
+    assert "label is 1 for this model; it was trained without classes" in fails("sample", str(run), "--label", "1")
+    assert "guidance is 2 without a label" in fails("sample", str(run), "--guidance", "2")
     assert "does not exist" in fails("sample", str(tmp_path / "nowhere"))
     assert "run folder whose training ended" in fails("sample", str(tmp_path))
     assert "arguments are required: RUN" in fails("sample")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate.state import AcceleratorState
 
 from latentgen import Trainer
 from latentgen.cli.train import read_job
@@ -18,7 +19,7 @@ SMALL = {
     "latentgen.LSGM": ["width=16", "depth=1", "heads=2"],
     "latentgen.VAE": [],
     "latentgen.DDGAN": ["width=16", "depth=1", "discriminator_depth=1"],
-    "latentgen.DataDiffusion": ["network.init_args.width=8"],
+    "latentgen.DataDiffusion": [],
     "latentgen.JointDDGAN": ["lsgm.init_args.width=16", "lsgm.init_args.depth=1", "lsgm.init_args.heads=2"],
 }
 TINY_MODALITY = {
@@ -28,6 +29,14 @@ TINY_MODALITY = {
 }
 FEW_EXAMPLES = {"modalities.images.Images": ["limit=8"]}
 NEEDS_NO_DATA = ("modalities.mixtures.GaussianGrid",)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerate():
+    """Configurations differ in their precision, which is one for a process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def tiny_data(folder: Path, kind: str, molecules: bool) -> Path:
@@ -69,7 +78,10 @@ def test_a_configuration_builds_and_takes_two_steps(path: Path, tmp_path: Path) 
         few = FEW_EXAMPLES.get(kind, ["train_size=8", "test_size=4"])
         changes += [f"--modality.init_args.{change}" for change in few]
     changes += [f"--recipe.init_args.{change}" for change in SMALL[content["recipe"]["class_path"]]]
-    changes += ["--trainer.steps=2", "--trainer.batch_size=2", f"--run={tmp_path / 'run'}"]
+    network = content["recipe"].get("init_args", {}).get("network")
+    if network is not None:
+        changes += [f"--recipe.init_args.network.init_args.{change}" for change in ("width=8", "depth=1", "dropout=0")]
+    changes += ["--trainer.steps=2", "--trainer.batch_size=2", "--trainer.compile=false", f"--run={tmp_path / 'run'}"]
     job = read_job([str(path), *changes])
     torch.manual_seed(0)
     prepared = job.recipe.prepare(job.modality)

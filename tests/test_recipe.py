@@ -61,3 +61,18 @@ def test_self_conditioning_uses_the_earlier_prediction(tmp_path: Path) -> None:
 def test_unknown_parameterisation() -> None:
     with pytest.raises(ValueError, match="parameterisation is 'v'; choose velocity, mixed or noise"):
         make_denoiser(latentgen.LatentSpec((2,)), latentgen.VPSDE(), "v")  # type: ignore[arg-type]
+
+
+def test_lsgm_starts_from_a_trained_autoencoder(tmp_path: Path) -> None:
+    """Its weights, with latents standardised from the first step, whatever wrapper they were trained in."""
+    first = fit(latentgen.LSGM(width=16, depth=1, heads=2), tmp_path / "first")
+    assert isinstance(first.autoencoder, latentgen.StandardizedAutoencoder)
+    recipe = latentgen.LSGM(width=16, depth=1, heads=2, autoencoder=str(tmp_path / "first"))
+    model = recipe.prepare(Toy()).model
+    own, given = model.autoencoder, first.autoencoder.autoencoder
+    assert type(own.autoencoder) is type(given)
+    for name, value in given.state_dict().items():
+        assert torch.equal(own.autoencoder.state_dict()[name], value)
+    q = model.encode({"x": torch.stack([item["x"] for item in Toy().dataset("train")])})
+    spread = (q.mean.var(0, unbiased=False) + (q.std**2).mean(0)).sqrt()
+    torch.testing.assert_close(spread, torch.ones(2), atol=1e-4, rtol=0)

@@ -18,6 +18,7 @@ from ..component import describe
 from ..config import trusted_packages
 from ..modality import Modality
 from ..recipe import Recipe
+from ..reproduction import check_published
 from ..storage import replace_file
 from ..trainer import Trainer, every
 from ..training_options import TrainingOptions
@@ -99,6 +100,7 @@ def resolved(job: Job) -> dict[str, Any]:
         "recipe": describe(job.recipe),
         "trainer": describe(asdict(job.options)),
         "run": str(job.run),
+        **({"published": list(job.settings.published)} if job.settings.published else {}),
     }
 
 
@@ -139,6 +141,7 @@ def read_job(arguments: Sequence[str]) -> Job:
     except argparse.ArgumentError as error:
         where = f"{config}: " if "parsing config" in str(error) else ""
         raise ValueError(where + plain(str(error))) from error
+    check_published(built.published)
     default = Path("runs") / (config.stem if config else type(built.modality).__name__.lower())
     run = Path(built.run) if built.run else default
     return Job(built.modality, built.recipe, built.trainer, run, built)
@@ -159,6 +162,7 @@ def make_parser() -> ArgumentParser:
     add("--recipe", type=Recipe, required=True, help="how the model is put together")
     add("--trainer", type=TrainingOptions, default=TrainingOptions())
     add("--run", type=str, default=None, help="folder of the run; runs/CONFIG unless given")
+    add("--published", type=list[dict[str, Any]], default=[], help="a paper's figures, for evaluate --profile paper")
     _yes_no = {"yes_prefix": "", "no_prefix": "no-"}
     add("--evaluate", action=ActionYesNo(**_yes_no), default=True, help="measure the model at the end")
     add("--samples", type=int, default=1000, help="samples generated for each row of the table")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..model import LatentGenerativeModel
 
 COST = "number of steps; most samplers call the network once a step"
@@ -26,6 +28,10 @@ def add_commands(commands: Any) -> None:
     sample.add_argument("--sampler", help="dpm, ode, heun, ddim, ancestral, euler, pc, gan (default: the prior's)")
     sample.add_argument("--steps", type=int, help=COST)
     sample.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    sample.add_argument("--label", type=int, help="class number, for class-conditional models")
+    sample.add_argument(
+        "--guidance", type=float, default=1.0, help="weight of classifier-free guidance (default: 1)"
+    )
     sample.add_argument("--out", type=Path, help="folder to write to (default: samples in RUN)")
     sample.set_defaults(run_command=_sample)
     evaluate = commands.add_parser(
@@ -49,6 +55,12 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--calls", default="2,4,10,25", help="costs (default: 2,4,10,25)")
     evaluate.add_argument("--sampler", default="dpm", help="of these rows (default: dpm)")
     evaluate.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    evaluate.add_argument(
+        "--features", type=Path, help="file of the network that figures are computed on, such as Inception's weights"
+    )
+    evaluate.add_argument(
+        "--profile", choices=("paper",), help="paper: beside the figures that the configuration says are published"
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run_command=_evaluate)
     report = commands.add_parser(
@@ -110,7 +122,9 @@ def _sample(options: argparse.Namespace) -> int:
 
     make_sampler(options.sampler, options.steps)  # refuses before a model is loaded
     model = load_model(options)
-    batch = model.sample(options.n, options.sampler, options.steps, seed=options.seed)
+    batch = model.sample(
+        options.n, options.sampler, options.steps, options.seed, _condition(model, options), options.guidance
+    )
     batch = {key: value.cpu() for key, value in batch.items()}
     run = Path(options.run)
     folder = options.out or (run if run.is_dir() else run.parent) / "samples"
@@ -125,22 +139,46 @@ def _sample(options: argparse.Namespace) -> int:
     return 0
 
 
+def _condition(model: LatentGenerativeModel, options: argparse.Namespace) -> Tensor | None:
+    """The one-hot condition [n, K] of a class."""
+    import torch
+
+    count, label = model.modality.condition_dim, options.label
+    if label is None:
+        if options.guidance != 1:
+            raise ValueError(f"guidance is {options.guidance:g} without a label; give one, or leave guidance out.")
+        return None
+    if not 0 <= label < count:
+        known = f"its classes are 0 to {count - 1}" if count else "it was trained without classes; leave label out"
+        raise ValueError(f"label is {label} for this model; {known}.")
+    return torch.eye(count, device=model.device)[label].expand(options.n, -1)
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from ..evaluation import evaluate, write_evaluation
+    from ..reproduction import beside_published, format_reproduction, read_published, write_reproduction
     from ..table import format_table
 
     calls = whole_numbers("calls", options.calls)
     for name in ("samples", "sets"):
         if getattr(options, name) < 1:
             raise ValueError(f"{name} is {getattr(options, name)}; give at least 1.")
+    published = read_published(options.run) if options.profile else []
     model = load_model(options)
     overrides = overrides_of(options)
     if overrides:
         change_data(model, overrides, options.trust_remote_code)
+    if options.features is not None:
+        model.modality.use_features(model.modality.features_from(options.features))
     result = evaluate(model, options.samples, options.sets, calls, options.sampler, options.seed)
     run = Path(options.run)
-    if run.is_dir() and not overrides:
+    if run.is_dir() and not overrides and options.features is None:
         write_evaluation(run, result)
+    if published:
+        found = beside_published(model, result, published, run)
+        write_reproduction(run, found)
+        print(json.dumps(found, indent=1) if options.json else format_reproduction(found))
+        return 0
     print(json.dumps(result, indent=1) if options.json else format_table(result))
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from latentgen.tensors import Batch
 from .classifier import ClassifierFeatures, load_classifier
 from .dataset import REDRAWS, PixelData
 from .features import LowResolutionFeatures, image_figures
+from .hierarchical import HierarchicalAutoencoder
+from .inception import InceptionFeatures
 from .networks import LIKELIHOODS, ImageAutoencoder, LikelihoodName, PixelAutoencoder, halved
 from .readers import ImageSet, read_images
 
@@ -49,6 +52,10 @@ class Images(Modality):
             shorter side is at most 8.
         width: channels of the autoencoder at full size; they double with each halving, up to four times.
         depth: residual blocks of the autoencoder at each size below the full one.
+        architecture: of the autoencoder: "small", or "nvae" for a hierarchical one (grids only).
+        groups: of "nvae": latent groups at each scale from the smallest up; those of the first one, ``latent`` channels
+            each, are what the prior models.
+        spectral: of "nvae": weight of the convolutions' spectral norms while training.
         features: a classifier's file (see ``modalities.images.classifier``), whose hidden layer is the feature map of
             all figures; None takes pixels averaged to 8 x 8.
         seed: of binarisation.
@@ -71,6 +78,9 @@ class Images(Modality):
         halvings: int | None = None,
         width: int = 16,
         depth: int = 1,
+        architecture: Literal["small", "nvae"] = "small",
+        groups: Sequence[int] = (2,),
+        spectral: float = 0.0,
         features: str | Path | None = None,
         seed: int = 0,
     ) -> None:
@@ -78,6 +88,9 @@ class Images(Modality):
         _choose("binarize", binarize, ("dynamic", None))
         _choose("condition", condition, ("label", None))
         _choose("layout", layout, ("grid", "vector", "pixels"))
+        _choose("architecture", architecture, ("small", "nvae"))
+        if architecture == "nvae" and (layout != "grid" or not groups):
+            raise ValueError(f"architecture is 'nvae', layout {layout!r}, groups {groups}; choose a grid and groups.")
         if binarize and likelihood != "bernoulli" and layout != "pixels":
             raise ValueError(f"likelihood is {likelihood!r} for binarised images; choose bernoulli.")
         if halvings is not None and halvings < 0:
@@ -88,6 +101,7 @@ class Images(Modality):
         self.components, self.binarize, self.condition = components, binarize, condition
         self.layout: LatentName = layout
         self.latent, self.halvings, self.width, self.depth = latent, halvings, width, depth
+        self.architecture, self.groups, self.spectral = architecture, tuple(groups), spectral
         self.features = features
         self._state: dict[str, Tensor] = {}
         self._sets: dict[str, ImageSet] = {}
@@ -144,7 +158,8 @@ class Images(Modality):
             return LatentSpec((self.latent,))
         if self.layout == "pixels":
             return LatentSpec(self.shape, "grid")
-        return LatentSpec((self.latent, *halved(self.shape[1:], self.depth_of_grid)[-1]), "grid")
+        channels = self.latent * (self.groups[0] if self.architecture == "nvae" else 1)
+        return LatentSpec((channels, *halved(self.shape[1:], self.depth_of_grid)[-1]), "grid")
 
     def state(self) -> dict[str, Tensor]:
         """``shape`` and ``classes``."""
@@ -163,6 +178,11 @@ class Images(Modality):
         """Convolutions, or the identity for models in pixel space."""
         if self.layout == "pixels":
             return PixelAutoencoder()
+        if self.architecture == "nvae":
+            return HierarchicalAutoencoder(
+                self.shape, self.latent, self.groups, self.depth_of_grid, self.width, self.depth, self.likelihood,
+                self.components, self.binarize is not None, spectral=self.spectral,
+            )
         return ImageAutoencoder(
             self.shape, self.latent, self.layout, self.depth_of_grid, self.width, self.depth, self.likelihood,
             self.components, self.binarize is not None,
@@ -183,6 +203,23 @@ class Images(Modality):
     def feature_map(self) -> FeatureMap:
         """The classifier's hidden layer, or pixels at low resolution."""
         return self._map
+
+    def features_from(self, path: str | Path) -> FeatureMap:
+        """A classifier that was trained on such images (safetensors), or Inception's weights (any other file)."""
+        if Path(path).suffix == ".safetensors":
+            classifier = load_classifier(path)
+            return NetworkFeatures(ClassifierFeatures(classifier), classifier.label)
+        return InceptionFeatures(path)
+
+    def use_features(self, features: FeatureMap) -> None:
+        """Take this feature map in the place of its own."""
+        self.__dict__["_map"] = features
+        self.__dict__.pop("_known", None)
+
+    @property
+    def dimensions(self) -> int:
+        """C H W."""
+        return math.prod(self.shape)
 
     def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
         """Frechet distance, precision, recall and coverage on the feature map."""

@@ -105,7 +105,7 @@ class ImageAutoencoder(Autoencoder):
         widths = [width * min(2**k, WIDEST) for k in range(halvings + 1)]
         cells = math.prod(self.grids[-1])
         self.encoder = _encoder(channels, widths, depth)
-        self.decoder = _decoder(widths, depth, self.grids, _outputs(likelihood, channels, components))
+        self.decoder = _decoder(widths, depth, self.grids, outputs_of(likelihood, channels, components))
         if layout == "grid":
             self.to_latent: nn.Module = nn.Conv2d(widths[-1], 2 * latent, 1)
             self.from_latent: nn.Module = nn.Conv2d(latent, widths[-1], 3, padding=1)
@@ -114,8 +114,7 @@ class ImageAutoencoder(Autoencoder):
             self.from_latent = nn.Sequential(
                 nn.Linear(latent, widths[-1] * cells), nn.Unflatten(1, (widths[-1], *self.grids[-1]))
             )
-        if likelihood in ("normal", "laplace"):
-            self.log_scale = nn.Parameter(torch.full((channels, 1, 1), START_LOG_SCALE))
+        self.log_scale = learned_scale(likelihood, channels)
 
     def encode(self, batch: Batch) -> DiagonalGaussian:
         """q(z | x) for ``x`` uint8 [B, C, H, W]: mean and std [B, C', h, w] or [B, d]."""
@@ -127,12 +126,24 @@ class ImageAutoencoder(Autoencoder):
     def decode(self, z: Tensor, mask: Tensor | None = None) -> Likelihood:
         """p(x | z) for z [B, C', h, w] or [B, d]. Images have no mask."""
         out = self.decoder(self.from_latent(z))
-        if self.likelihood == "bernoulli":
-            return BernoulliPixels(out, self.binary)
-        if self.likelihood == "logistic_mixture":
-            return LogisticMixturePixels(out, self.channels, self.components)
-        kind = NormalPixels if self.likelihood == "normal" else LaplacePixels
-        return kind(out, self.log_scale)
+        return pixel_likelihood(out, self.likelihood, self.channels, self.components, self.binary, self.log_scale)
+
+
+def pixel_likelihood(
+    out: Tensor, kind: str, channels: int, components: int, binary: bool, log_scale: Tensor | None
+) -> Likelihood:
+    """p(x | z) from a decoder's output [B, outputs, H, W]; arguments as of :class:`ImageAutoencoder`."""
+    if kind == "bernoulli":
+        return BernoulliPixels(out, binary)
+    if kind == "logistic_mixture":
+        return LogisticMixturePixels(out, channels, components)
+    assert log_scale is not None
+    return (NormalPixels if kind == "normal" else LaplacePixels)(out, log_scale)
+
+
+def learned_scale(kind: str, channels: int) -> nn.Parameter | None:
+    """The log scale of each channel [C, 1, 1] for "normal" and "laplace", else None."""
+    return nn.Parameter(torch.full((channels, 1, 1), START_LOG_SCALE)) if kind in ("normal", "laplace") else None
 
 
 class PixelAutoencoder(IdentityAutoencoder):
@@ -158,7 +169,8 @@ class PixelAutoencoder(IdentityAutoencoder):
         return NormalPixels(z, torch.full((), math.log(self.std), device=z.device))
 
 
-def _outputs(likelihood: str, channels: int, components: int) -> int:
+def outputs_of(likelihood: str, channels: int, components: int) -> int:
+    """Numbers a pixel that a decoder gives."""
     return mixture_size(channels, components) if likelihood == "logistic_mixture" else channels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,40 @@ def draw_images(x: Tensor, path: str | Path, columns: int = 4, rows: int = 4) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = grid[0].numpy() if len(grid) == 1 else np.ascontiguousarray(grid.permute(1, 2, 0).numpy())
     Image.fromarray(pixels).save(path)
+
+
+def draw_table(
+    rows: Sequence[tuple[str, Tensor]], path: str | Path, title: str = "", columns: Sequence[str] = ()
+) -> None:
+    """Draw rows of images with their names at the left, a title above, and names of the columns.
+
+    Args:
+        rows: name and images, uint8 [n, C, H, W], C = 1 or 3, all of one size.
+        path: where to write the PNG; its folder is made.
+        title: one line.
+        columns: names above the columns; as many as images in a row, or none.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    font, ink, line = ImageFont.load_default(), (0, 0, 0), 14
+    gap, side = 2, max(int(font.getlength(name)) for name, _ in rows) + 10
+    factor = max(1, -(-LEAST_EDGE // min(rows[0][1].shape[2:])))
+    strips = []
+    for _, x in rows:
+        large = x.cpu().repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+        strips.append(image_grid(large.expand(-1, 3, -1, -1), len(x), gap).permute(1, 2, 0).numpy())
+    top = line * (bool(title) + bool(columns)) + gap
+    wide = max(side + max(strip.shape[1] for strip in strips), int(font.getlength(title)) + 10)
+    paper = Image.new("RGB", (wide, top + sum(strip.shape[0] for strip in strips)), (PAPER,) * 3)
+    pen = ImageDraw.Draw(paper)
+    pen.text((4, 1), title, fill=ink, font=font)
+    step = rows[0][1].shape[3] * factor + gap
+    for number, name in enumerate(columns):
+        pen.text((side + gap + number * step, top - line), name, fill=ink, font=font)
+    for (name, _), strip in zip(rows, strips, strict=True):
+        paper.paste(Image.fromarray(np.ascontiguousarray(strip)), (side, top))
+        pen.text((4, top + strip.shape[0] // 2 - line // 2), name, fill=ink, font=font)
+        top += strip.shape[0]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paper.save(path)

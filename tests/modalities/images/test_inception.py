@@ -1,0 +1,74 @@
+"""Inception features: the file's checksum, what is missing, and what the extractor is given."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import types
+
+import pytest
+import torch
+
+from modalities.images import Images
+from modalities.images.inception import InceptionFeatures
+
+
+class Extractor(torch.nn.Module):
+    """In the place of the library's: 2,048 numbers, the mean of each channel first."""
+
+    def __init__(self, name: str, features: list[str], feature_extractor_weights_path: str) -> None:
+        super().__init__()
+        assert features == ["2048"]
+        self.path = feature_extractor_weights_path
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        assert x.dtype == torch.uint8
+        assert x.shape[1] == 3
+        return (torch.nn.functional.pad(x.double().mean((2, 3)), (0, 2045)),)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"weights")
+    return path
+
+
+def test_grey_images_are_repeated_and_split(weights, monkeypatch) -> None:
+    module = types.ModuleType("torch_fidelity.feature_extractor_inceptionv3")
+    module.FeatureExtractorInceptionV3 = Extractor
+    monkeypatch.setitem(sys.modules, "torch_fidelity", types.ModuleType("torch_fidelity"))
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", module)
+    features = Images("digits").features_from(weights)
+    assert isinstance(features, InceptionFeatures)
+    features.batch = 3
+    x = torch.randint(0, 256, (7, 1, 8, 8), dtype=torch.uint8)
+    found = features({"x": x})
+    assert found.shape == (7, 2048)
+    assert found.dtype == torch.float32
+    assert torch.allclose(found[:, :3], x.float().mean((2, 3)).expand(-1, 3))
+
+
+def test_the_name_says_which_weights_these_are(weights) -> None:
+    checksum = hashlib.sha256(b"weights").hexdigest()
+    features = InceptionFeatures(weights)
+    assert checksum[:12] in features.name
+    assert "not the published file" in features.name
+    assert InceptionFeatures(weights, checksum).checksum == checksum
+
+
+def test_another_checksum_is_refused(weights) -> None:
+    with pytest.raises(ValueError, match="take the published file"):
+        InceptionFeatures(weights, "0" * 64)
+
+
+def test_no_file(tmp_path) -> None:
+    with pytest.raises(ValueError, match="which is no file"):
+        InceptionFeatures(tmp_path / "none.pth")
+
+
+def test_the_missing_package_is_named_with_its_extra(weights, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
+    with pytest.raises(ImportError, match=r"latentgen\[inception\]"):
+        InceptionFeatures(weights)({"x": torch.zeros(1, 1, 8, 8, dtype=torch.uint8)})
