@@ -26,6 +26,7 @@ TINY_MODALITY = {
     "modalities.graphs.Graphs": ["width=16", "encoder_depth=1", "decoder_depth=1"],
     "modalities.mixtures.GaussianGrid": [],
     "modalities.images.Images": ["width=8"],
+    "modalities.text.Text": ["width=16", "depth=1", "heads=2", "vocabulary=300"],
 }
 FEW_EXAMPLES = {"modalities.images.Images": ["limit=8"]}
 NEEDS_NO_DATA = ("modalities.mixtures.GaussianGrid",)
@@ -44,6 +45,10 @@ def tiny_data(folder: Path, kind: str, molecules: bool) -> Path:
     if kind == "modalities.images.Images":
         np.savez(folder / "tiny.npz", images=np.arange(8 * 64, dtype=np.uint8).reshape(8, 8, 8))
         return folder / "tiny.npz"
+    if kind == "modalities.text.Text":
+        path = folder / "tiny.txt"
+        path.write_text("\n".join(f"sentence {number} ." for number in range(10)) + "\n")
+        return path
     if molecules:
         rows = ["CCO", "CC(C)=O", "c1ccoc1", "NC=O", "CCN", "CF", "COC", "C#N"]
         splits = ["train"] * 6 + ["test"] * 2
