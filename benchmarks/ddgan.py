@@ -24,8 +24,8 @@ from modalities.mixtures import GaussianGrid
 
 STEPS_T = (4, 1, 2, 8)
 SAMPLES = 10_000
-END_TO_END_STEPS = 900
-"""Of each stage: about six CPU-minutes with encoder and decoder, four without."""
+END_TO_END_STEPS = 450
+"""Of each stage: about three CPU-minutes with encoder and decoder, two without."""
 
 
 def kept(run: Path, make: Callable[[], latentgen.LatentGenerativeModel]) -> latentgen.LatentGenerativeModel:
