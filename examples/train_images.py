@@ -32,7 +32,9 @@ def make_recipe(args: argparse.Namespace) -> latentgen.Recipe:
     if args.recipe == "lsgm":
         return latentgen.LSGM(kl_weight=kl_weight)
     if args.recipe == "joint":
-        return latentgen.JointDDGAN(latentgen.LSGM(kl_weight=kl_weight))
+        # noisier levels than on graphs, and a mean held on to: measured on MNIST, benchmarks/images_trilemma.py
+        gan = latentgen.DDGAN(4, levels=(1.0, -3.0), width=96, depth=3, discriminator_depth=2, regression=30.0)
+        return latentgen.JointDDGAN(latentgen.LSGM(kl_weight=kl_weight), gan, begins=0.85)
     if args.recipe == "ddpm":
         return latentgen.DataDiffusion(network=unet)
     if args.recipe == "ddgan":
@@ -111,6 +113,8 @@ def main() -> None:
         batch_size=args.batch_size,
         lr=2e-3,
         autoencoder_lr=2e-3,
+        generator_lr=1e-4 if args.recipe == "joint" else 4e-4,
+        discriminator_lr=1e-4 if args.recipe == "joint" else 4e-4,
         warmup=0.03,
         seed=args.seed,
         precision=args.precision,
