@@ -24,6 +24,15 @@ def main() -> None:
         from unet_speed import unet_speed
 
         unet_speed(rows)
+    if wanted(args.only, "CIFAR-10 on a GPU"):
+        import torch
+
+        if torch.cuda.is_available():
+            from gpu_utilisation import utilisation
+
+            utilisation(rows)
+        else:
+            print("the rates of CIFAR-10 are left out, since there is no GPU", flush=True)
     if args.data is None:
         print("the other figures are left out, since --data was not given", flush=True)
         return

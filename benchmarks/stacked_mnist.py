@@ -1,7 +1,8 @@
 """Stacked MNIST: three random digits on three channels, 1,000 modes; latent GANs with T = 1, 2, 4, 8 and a score prior.
 
-All priors are trained on one frozen convolutional autoencoder, with equal numbers of steps. Modes are read by a digit
-classifier that is trained here; 25,600 samples a model.
+All priors are trained on one frozen convolutional autoencoder, with equal numbers of steps. "T = 4" corrects the score
+prior of its own checkpoint (``JointDDGAN``), and "score prior" samples that checkpoint by its flow; the others are the
+game alone. Modes are read by a digit classifier that is trained here; 25,600 samples a model.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from graphs import cpu_minutes
 from harness import Rows, mean_spread
 
 import latentgen
+from latentgen.adversarial_recipe import REFINED
 from latentgen.metrics import mode_statistics
 from modalities.images import Images, StackedDigits
 from modalities.images.classifier import Classifier, save_classifier, train_classifier
 
 SAMPLES = 25_600
-SETTINGS: dict[str, int | None] = {"T = 4": 4, "T = 1": 1, "T = 2": 2, "T = 8": 8, "score prior": None}
+JOINT = "T = 4"
+SETTINGS: dict[str, int] = {JOINT: 4, "T = 1, alone": 1, "T = 2, alone": 2, "T = 4, alone": 4, "T = 8, alone": 8}
+LEVELS = (1.5, -3.0)
 
 
 def digits_classifier(folder: Path, path: Path, device: torch.device) -> Classifier:
@@ -31,38 +35,44 @@ def digits_classifier(folder: Path, path: Path, device: torch.device) -> Classif
     return StackedDigits(folder, classifier=path).classifier.to(device)
 
 
-def options(steps: int, seed: int) -> latentgen.TrainingOptions:
-    """Training options of every stage."""
+def options(steps: int, seed: int, joint: bool = False) -> latentgen.TrainingOptions:
+    """Training options of every stage; a generator that corrects a score prior takes smaller steps."""
+    rate = 2e-4 if joint else 6e-4
     return latentgen.TrainingOptions(
-        steps=steps, batch_size=256, lr=2e-3, autoencoder_lr=1e-3, matrix_lr=0.01, generator_lr=6e-4,
-        discriminator_lr=6e-4, seed=seed, warmup=0.03, log_every=100, checkpoint_every=0, keep=1,
+        steps=steps, batch_size=256, lr=2e-3, autoencoder_lr=1e-3, matrix_lr=0.01, generator_lr=rate,
+        discriminator_lr=rate, seed=seed, warmup=0.03, log_every=100, checkpoint_every=0, keep=1,
     )
 
 
 def train_autoencoder(modality: StackedDigits, run: Path, seed: int, steps: int) -> None:
     """The autoencoder that all priors share."""
     torch.manual_seed(seed)
-    prepared = latentgen.VAE(kl_weight=latentgen.Schedule(1e-3, 0.1)).prepare(modality)
+    prepared = latentgen.VAE(kl_weight=latentgen.Schedule(1e-3, 0.3)).prepare(modality)
     latentgen.Trainer(prepared.model, prepared.objectives, run, options(steps, seed), quiet=True).fit()
 
 
-def train_prior(modality: StackedDigits, first: Path, steps_t: int | None, run: Path, seed: int, steps: int) -> None:
-    """A prior with T steps on the frozen autoencoder in ``first``, or the score prior."""
-    torch.manual_seed(seed)
+def recipe_of(name: str, first: Path, width: int = 128) -> latentgen.Recipe:
+    """The recipe of a setting on the frozen autoencoder in ``first``."""
     inner = latentgen.load(first).autoencoder
-    recipe: latentgen.Recipe
-    if steps_t is None:
-        recipe = latentgen.LatentDiffusion(inner, width=128)
-    else:
-        recipe = latentgen.DDGAN(steps_t, autoencoder=inner, width=128, levels=(1.5, -3.0))
-    prepared = recipe.prepare(modality)
-    latentgen.Trainer(prepared.model, prepared.objectives, run, options(steps, seed), quiet=True).fit()
+    if name != JOINT:
+        return latentgen.DDGAN(SETTINGS[name], autoencoder=inner, width=width, levels=LEVELS)
+    gan = latentgen.DDGAN(SETTINGS[name], **{**REFINED, "width": width, "depth": 4, "levels": LEVELS})
+    return latentgen.JointDDGAN(latentgen.LatentDiffusion(inner, width=width), gan, begins=0.5)
 
 
-def judge(model: latentgen.LatentGenerativeModel, modality: StackedDigits, seed: int) -> dict[str, float]:
+def train_prior(modality: StackedDigits, first: Path, name: str, run: Path, seed: int, steps: int) -> None:
+    """The prior of a setting."""
+    torch.manual_seed(seed)
+    prepared = recipe_of(name, first).prepare(modality)
+    wanted = options(steps, seed, name == JOINT)
+    latentgen.Trainer(prepared.model, prepared.objectives, run, wanted, quiet=True).fit()
+
+
+def judge(
+    model: latentgen.LatentGenerativeModel, modality: StackedDigits, seed: int, sampler: str, steps: int | None = None
+) -> dict[str, float]:
     """Modes of 1,000 and KL of the modes' weights to the uniform ones, 25,600 samples."""
-    steps = 25 if model.prior.default_sampler == "dpm" else None
-    batch = model.sample(SAMPLES, steps=steps, seed=seed, batch_size=1024)
+    batch = model.sample(SAMPLES, sampler, steps=steps, seed=seed, batch_size=1024)
     return {**mode_statistics(modality.modes(batch["x"]), 1000), "calls": float(model.calls)}
 
 
@@ -80,33 +90,38 @@ def stacked_mnist(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     path = runs / "stacked-classifier.safetensors"
     classifier = digits_classifier(folder, path, device)
-    modality = StackedDigits(folder, classifier=path, width=32)
+    modality = StackedDigits(folder, classifier=path, width=32, halvings=3, latent=16)
     rows.add("Stacked MNIST: accuracy of the digit classifier on test digits", classifier.accuracy)
     real = modality.dataset("test").__getitems__(range(SAMPLES))["x"].to(device)
     for key, value in mode_statistics(modality.modes(real), 1000).items():
         rows.add(f"Stacked MNIST, real data: {key}", value)
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in only}
+    found: dict[str, dict[str, list[float]]] = {}
     for seed in seeds:
         first = runs / f"stacked-vae-seed{seed}"
         if not (first / "export" / "model.safetensors").exists():
             train_autoencoder(modality, first, seed, first_steps)
         for name in only:
-            run = runs / f"stacked-{name.replace(' ', '')}-seed{seed}"
+            run = runs / f"stacked-{name.replace(' ', '').replace(',', '-')}-seed{seed}"
             if not (run / "export" / "model.safetensors").exists():
-                train_prior(modality, first, SETTINGS[name], run, seed, steps)
+                train_prior(modality, first, name, run, seed, steps)
             model = latentgen.load(run).to(device)
             model.modality = modality
             rebuilt = model.reconstruct(modality.dataset("test").__getitems__(range(SAMPLES // 10)))["x"]
-            figures = {
-                **judge(model, modality, seed),
+            more = {
                 "CPU-minutes": cpu_minutes(run) + cpu_minutes(first),
                 "reconstructions read as their originals": float(
                     (modality.modes(rebuilt) == modality.modes(real[: SAMPLES // 10])).float().mean()
                 ),
             }
-            for key, value in figures.items():
-                found[name].setdefault(key, []).append(value)
+            _note(found, name, {**judge(model, modality, seed, "gan"), **more})
+            if name == JOINT:
+                _note(found, "score prior", judge(model, modality, seed, "dpm", 25))
     report(rows, found)
+
+
+def _note(found: dict[str, dict[str, list[float]]], name: str, figures: dict[str, float]) -> None:
+    for key, value in figures.items():
+        found.setdefault(name, {}).setdefault(key, []).append(value)
 
 
 def report(rows: Rows, found: dict[str, dict[str, list[float]]]) -> None:
@@ -115,5 +130,5 @@ def report(rows: Rows, found: dict[str, dict[str, list[float]]]) -> None:
     for name, figures in found.items():
         for key, values in figures.items():
             mean, spread = mean_spread(values)
-            rows.add(f"Stacked MNIST, {name}: {key}", mean, goals.get(key, "") if name == "T = 4" else "",
+            rows.add(f"Stacked MNIST, {name}: {key}", mean, goals.get(key, "") if name == JOINT else "",
                      spread=spread, note=f"{len(values)} seeds")

@@ -21,10 +21,10 @@ from .nn.augment import GridAugmentation
 from .nn.augmented_discriminator import AdaptiveProbability, AugmentedDiscriminator
 from .nn.discriminator import GridDiscriminator, TokenDiscriminator
 from .nn.vector import VectorDiscriminator
-from .objective import JointELBO, Schedule
+from .objective import JointELBO, Schedule, ScoreMatching
 from .prior import ScorePrior
 from .process import VPSDE, Process
-from .recipe import LSGM, Prepared, Recipe, standardized, trained_autoencoder
+from .recipe import LSGM, LatentDiffusion, Prepared, Recipe, standardized, trained_autoencoder
 from .stream import batches
 
 REFINED: dict[str, Any] = {
@@ -208,10 +208,11 @@ class JointDDGAN(Recipe):
     """LSGM and a denoising diffusion GAN on the same latents, ``[JointELBO, Discriminate, Generate]``.
 
     The score prior shapes the latents and gives likelihoods and every sampler; the generator learns the same latents
-    and samples them in T calls (``sampler="gan"``).
+    and samples them in T calls (``sampler="gan"``). On a frozen autoencoder (``LatentDiffusion``) the first objective
+    is ``ScoreMatching``.
 
     Args:
-        lsgm: the recipe of autoencoder and score prior.
+        lsgm: the recipe of autoencoder and score prior, or of a score prior on a frozen autoencoder.
         gan: the recipe of generator and discriminator; its process is its own, its autoencoder is the LSGM's.
         refine: whether the generator starts from the score prior's E[z_0 | z_t] and corrects it.
         gate: the generator's initial share of noise, see :class:`Generator`.
@@ -224,7 +225,7 @@ class JointDDGAN(Recipe):
 
     def __init__(
         self,
-        lsgm: LSGM | None = None,
+        lsgm: LSGM | LatentDiffusion | None = None,
         gan: DDGAN | None = None,
         refine: bool = True,
         gate: float = 0.4,
@@ -236,10 +237,10 @@ class JointDDGAN(Recipe):
         self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN(**REFINED)
 
     def prepare(self, modality: Modality) -> Prepared:
-        """LSGM's update, then the discriminator's, then the generator's."""
+        """The score prior's update, then the discriminator's, then the generator's."""
         first = self.lsgm.prepare(modality)
         (joint,) = first.objectives
-        assert isinstance(joint, JointELBO)
+        assert isinstance(joint, JointELBO | ScoreMatching)
         score, gan = joint.prior, self.gan
         assert isinstance(score, ScorePrior)
         latents, condition_dim = modality.latents, modality.condition_dim

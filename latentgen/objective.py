@@ -21,22 +21,26 @@ Losses = dict[str, Tensor]
 
 
 class Schedule(Component):
-    """A number that runs linearly from ``start`` to ``end`` over the first ``portion`` of training.
+    """A number that runs linearly from ``start``, at the share ``begins`` of training, to ``end``, at ``portion``.
 
     Args:
-        start: value at the first step.
+        start: value up to ``begins``.
         end: value from ``portion`` on.
         portion: share of training, in [0, 1].
+        begins: share of training, in [0, portion]. A KL weight that rises late leaves time to learn what latents are
+            for; latents that carry everything can then be made simple.
     """
 
-    def __init__(self, start: float, end: float, portion: float = 0.3) -> None:
+    def __init__(self, start: float, end: float, portion: float = 0.3, begins: float = 0.0) -> None:
         if not 0 <= portion <= 1:
             raise ValueError(f"portion is {portion}; it is a share of training between 0 and 1.")
-        self.start, self.end, self.portion = start, end, portion
+        if not 0 <= begins <= portion:
+            raise ValueError(f"begins is {begins} with portion={portion}; give a share of training up to it.")
+        self.start, self.end, self.portion, self.begins = start, end, portion, begins
 
     def __call__(self, progress: Tensor) -> Tensor:
         """The value at a share of training in [0, 1]."""
-        share = (progress / max(self.portion, 1e-9)).clamp(max=1.0)
+        share = ((progress - self.begins) / max(self.portion - self.begins, 1e-9)).clamp(0.0, 1.0)
         return self.start + (self.end - self.start) * share
 
 

@@ -115,9 +115,11 @@ class ImportanceTimes(TimeSampler):
     def _tables(self) -> list[tuple[Process, Tensor, Tensor, Tensor]]:
         return []
 
-    def _table(self, process: Process) -> tuple[Tensor, Tensor, Tensor]:
-        """Grid [P+1], distribution function [P+1] and density [P] in float64, made once a process."""
-        found = next((entry for entry in self._tables if entry[0] is process), None)
+    # a compiled objective would make the table anew at every step, on the CPU
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _table(self, process: Process, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Grid [P+1], distribution function [P+1] and density [P] in float64, made once a process and device."""
+        found = next((entry for entry in self._tables if entry[0] is process and entry[1].device == device), None)
         if found is None:
             unit = torch.linspace(0, 1, self.points + 1, dtype=torch.float64)
             # a square grid resolves the steep beginning of the log-SNR
@@ -126,13 +128,13 @@ class ImportanceTimes(TimeSampler):
             shift = 2 * math.log(process.latent_std)
             mass = self.weighting(process, middle) * torch.sigmoid(process.log_snr(middle) + shift) * width
             cdf = torch.cat([mass.new_zeros(1), mass.cumsum(0)]) / mass.sum()
-            found = (process, grid, cdf, cdf.diff() / width)
+            found = (process, grid.to(device), cdf.to(device), (cdf.diff() / width).to(device))
             self._tables.append(found)
         return found[1:]
 
     def quantile(self, process: Process, rho: Tensor) -> tuple[Tensor, Tensor]:
         """Linear interpolation of the tabulated distribution function."""
-        grid, cdf, density = (entry.to(rho.device) for entry in self._table(process))
+        grid, cdf, density = self._table(process, rho.device)
         level = rho.double()
         cell = torch.searchsorted(cdf, level, right=True).clamp(1, self.points) - 1
         t = grid[cell] + (level - cdf[cell]) / density[cell]
@@ -140,7 +142,7 @@ class ImportanceTimes(TimeSampler):
 
     def integral(self, process: Process) -> float:
         """The normaliser: integral of w(t) sigmoid(lambda + ln s^2) over [t_min, 1]."""
-        grid, _, _ = self._table(process)
+        grid, _, _ = self._table(process, torch.device("cpu"))
         middle = (grid[1:] + grid[:-1]) / 2
         shift = 2 * math.log(process.latent_std)
         values = self.weighting(process, middle) * torch.sigmoid(process.log_snr(middle) + shift)

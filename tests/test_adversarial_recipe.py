@@ -118,6 +118,26 @@ def test_the_game_begins_late_with_rates_of_its_own(tmp_path) -> None:
     assert [rates for _, rates in seen[4:6]] == [[pytest.approx(peak / 2)], [pytest.approx(peak)]]
 
 
+def test_a_generator_corrects_a_score_prior_on_a_frozen_autoencoder(tmp_path) -> None:
+    first = fit(latentgen.VAE(), tmp_path / "vae").model.autoencoder
+    recipe = JointDDGAN(
+        latentgen.LatentDiffusion(first, width=16, depth=1, heads=2), DDGAN(2, **SMALL, regression=1.0), begins=0.5
+    )
+    prepared = recipe.prepare(Toy())
+    before = {name: value.clone() for name, value in prepared.model.state_dict().items()}
+    Trainer(
+        prepared.model, prepared.objectives, tmp_path / "joint",
+        TrainingOptions(steps=8, batch_size=8, checkpoint_every=0), quiet=True,
+    ).fit()
+    moved = {name for name, value in prepared.model.state_dict().items() if not torch.equal(before[name], value)}
+    assert not any(name.startswith("autoencoder.") for name in moved)
+    assert any(name.startswith("prior.score.") for name in moved)
+    assert any(name.startswith("prior.gan.generator.network") for name in moved)
+    assert prepared.model.sample(3, "gan", seed=0)["x"].isfinite().all()
+    assert prepared.model.calls == 2
+    assert prepared.model.sample(3, "dpm", steps=3, seed=0)["x"].isfinite().all()
+
+
 def test_the_discriminator_has_an_average_in_the_checkpoint(tmp_path) -> None:
     weights = []
 

@@ -395,6 +395,14 @@ def test_schedules_run_linearly_and_then_stay(portion, expected):
     assert [schedule(torch.tensor(p)).item() for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("progress", "expected"), [(0.0, 1.0), (0.4, 1.0), (0.5, 1.5), (0.6, 2.0), (1.0, 2.0)])
+def test_schedules_can_begin_late(progress, expected):
+    value = Schedule(1.0, 2.0, portion=0.6, begins=0.4)(torch.tensor(progress, dtype=torch.float64))
+    assert value.item() == pytest.approx(expected)
+    with pytest.raises(ValueError, match="begins is 0.7 with portion=0.6"):
+        Schedule(1.0, 2.0, portion=0.6, begins=0.7)
+
+
 def test_schedules_without_a_portion_are_at_their_end():
     assert Schedule(0.0, 2.0, 0.0)(torch.tensor(0.01)).item() == 2.0
     with pytest.raises(ValueError, match=r"portion is 1\.5; it is a share of training between 0 and 1"):
