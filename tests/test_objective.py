@@ -399,7 +399,7 @@ def test_schedules_run_linearly_and_then_stay(portion, expected):
 def test_schedules_can_begin_late(progress, expected):
     value = Schedule(1.0, 2.0, portion=0.6, begins=0.4)(torch.tensor(progress, dtype=torch.float64))
     assert value.item() == pytest.approx(expected)
-    with pytest.raises(ValueError, match="begins is 0.7 with portion=0.6"):
+    with pytest.raises(ValueError, match=r"begins is 0\.7 with portion=0\.6"):
         Schedule(1.0, 2.0, portion=0.6, begins=0.7)
 
 
