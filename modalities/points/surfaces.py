@@ -64,11 +64,11 @@ class Surfaces:
     @cached_property
     def _cross(self) -> Tensor:
         a, b, c = self.corners[:, :, :3].double().unbind(dim=1)
-        return torch.linalg.cross(b - a, c - a)
+        return torch.as_tensor(torch.linalg.cross(b - a, c - a))
 
     @cached_property
     def _triangle_areas(self) -> Tensor:
-        return self._cross.norm(dim=1) / 2
+        return torch.as_tensor(self._cross.norm(dim=1) / 2)
 
     @cached_property
     def _up_to(self) -> Tensor:
