@@ -84,8 +84,10 @@ def _colours(colours: Any, count: int, name: str) -> Array:
 
 
 def _ply_vertices(found: Any) -> dict[str, Any]:
-    raw = getattr(found, "metadata", {}).get("_ply_raw", {})
-    return dict(raw.get("vertex", {}).get("data", {})) if hasattr(raw.get("vertex", {}).get("data", {}), "keys") else {}
+    """Columns of a .ply file's vertices, which trimesh keeps as a dictionary (text) or structured array (binary)."""
+    data = getattr(found, "metadata", {}).get("_ply_raw", {}).get("vertex", {}).get("data", {})
+    names = getattr(getattr(data, "dtype", None), "names", None) or getattr(data, "keys", tuple)()
+    return {name: data[name] for name in names}
 
 
 def _ply_length(found: Any) -> int | None:
