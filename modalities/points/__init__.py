@@ -1,0 +1,1 @@
+"""Shapes as sets of points: readers, procedural furniture, distances of sets, published protocols, pictures."""

@@ -1,0 +1,167 @@
+"""Arrays of points: .npy and .npz files, text with a point a line, and .las files of LiDAR."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
+
+from .archive import DAMAGE, open_archive
+from .shape import Array, Shape, shape_of
+from .voxels import surface_voxels
+
+POINTS = ("points", "x", "pos", "xyz", "data", "pc", "clouds")
+"""Names of arrays of points in an .npz file."""
+LABELS = ("label", "labels", "y")
+
+
+def read_npy(name: str, data: bytes, features: Collection[str] = ()) -> list[Shape]:
+    """One cloud [P, 3 + F], or many of one size [S, P, 3 + F]; columns beyond three with the feature "columns"."""
+    return _clouds(_array(name, data), name, features)
+
+
+def read_npz(name: str, data: bytes, features: Collection[str] = ()) -> list[Shape]:
+    """Arrays of points, or voxels, with what is known of every shape.
+
+    ``points`` (or x, pos, xyz, pc; ``points_cm`` is in centimetres): [P, C], [S, P, C], or with ``offsets`` [S + 1] the
+    points of all shapes one after another; ``voxels`` [S, X, Y, Z] or ``voxels_packed`` with eight cells a byte along
+    z. ``label`` [S], ``label_names`` and ``is_test`` [S] are taken where they are; a ``train_`` or ``_test`` about the
+    name of points says their part.
+
+    Raises:
+        ValueError: if the file is damaged, holds objects, or has no points.
+    """
+    arrays = _members(name, data)
+    found: list[Shape] = []
+    for key in arrays:
+        plain, part = _part(key)
+        if plain in POINTS or plain == "points_cm":
+            values = arrays[key]() / (100 if plain == "points_cm" else 1)
+            cut = arrays["offsets"]() if "offsets" in arrays else None
+            found += _known(_clouds(values, f"{name}/{key}", features, cut), arrays, name, part)
+        elif plain in ("voxels", "voxels_packed"):
+            found += _known(_voxels(arrays[key](), f"{name}/{key}", plain == "voxels_packed"), arrays, name, part)
+    if not found:
+        known = ", ".join(arrays) or "none"
+        raise ValueError(f"{name} has the arrays {known}; name one of them points, or voxels.")
+    return found
+
+
+def read_text(name: str, data: bytes, features: Collection[str] = ()) -> list[Shape]:
+    """A point a line, columns parted by spaces or commas, comments after "#"."""
+    try:
+        lines = data.decode("utf-8-sig").replace(",", " ").replace(";", " ").splitlines()
+        lines = [line for line in lines if line.partition("#")[0].strip()]
+        values = np.loadtxt(lines, ndmin=2) if lines else np.zeros((0, 3))
+    except ValueError as error:
+        raise ValueError(f"{name} is no table of numbers ({error}); give x y z in each line.") from None
+    return _clouds(values, name, features)
+
+
+def read_las(name: str, data: bytes, features: Collection[str] = ()) -> list[Shape]:
+    """A LiDAR file, through laspy, at its own scale and offset; "colours" in [0, 1] where it has them.
+
+    Raises:
+        ImportError: if laspy is not installed.
+        ValueError: if the file is damaged, or has no colours.
+    """
+    try:
+        import laspy
+    except ImportError:
+        raise ImportError(f"{name} is a LiDAR file, and the package laspy is missing: pip install laspy.") from None
+    try:
+        found = laspy.read(io.BytesIO(data))
+        columns = [np.stack([np.asarray(found.x), np.asarray(found.y), np.asarray(found.z)], axis=1)]
+    except Exception as error:  # laspy answers damaged files with errors of any kind
+        raise ValueError(f"{name} is no whole .las file ({error}); get it again.") from None
+    if "colours" in features:
+        if not {"red", "green", "blue"} <= set(found.point_format.dimension_names):
+            raise ValueError(f"{name} has no colours; leave them out of features.")
+        columns.append(np.stack([np.asarray(found[key]) for key in ("red", "green", "blue")], axis=1) / 65535)
+    return [shape_of(np.concatenate(columns, axis=1), name)]
+
+
+def _clouds(values: Array, name: str, features: Collection[str], offsets: Array | None = None) -> list[Shape]:
+    if values.ndim not in (2, 3) or values.shape[-1] < 3:
+        raise ValueError(f"{name} has shape {list(values.shape)}; give points [P, 3] or [S, P, 3], or more columns.")
+    values = values if "columns" in features else values[..., :3]
+    if offsets is not None and values.ndim == 2:
+        cuts = offsets.astype(np.int64)
+        if cuts.ndim != 1 or len(cuts) < 2 or cuts[0] != 0 or cuts[-1] != len(values) or (np.diff(cuts) < 0).any():
+            raise ValueError(f"{name} has offsets that do not part {len(values)} points; let them rise from 0 to that.")
+        return [shape_of(part, f"{name} {k}") for k, part in enumerate(np.split(values, cuts[1:-1]))]
+    clouds = values[None] if values.ndim == 2 else values
+    return [shape_of(cloud, f"{name} {k}" if values.ndim == 3 else name) for k, cloud in enumerate(clouds)]
+
+
+def _voxels(values: Array, name: str, packed: bool) -> list[Shape]:
+    if packed and values.dtype != np.uint8:
+        raise ValueError(f"{name} has {values.dtype}; give bytes of eight cells each.")
+    grids = np.unpackbits(values, axis=-1) if packed else values
+    grids = grids[None] if grids.ndim == 3 else grids
+    if grids.ndim != 4:
+        raise ValueError(f"{name} has shape {list(values.shape)}; give voxels [S, X, Y, Z].")
+    return [shape_of(surface_voxels(grid != 0), f"{name} {k}") for k, grid in enumerate(grids)]
+
+
+def _known(shapes: list[Shape], arrays: Mapping[str, Callable[[], Array]], name: str, part: str) -> list[Shape]:
+    """The shapes, with classes and parts from the arrays beside them."""
+    suffixes = [key for key in arrays if _part(key)[0] in LABELS and _part(key)[1] == part]
+    kinds, parts = [""] * len(shapes), [part] * len(shapes)
+    if suffixes:
+        labels = arrays[suffixes[0]]().ravel()
+        names = [str(one) for one in arrays["label_names"]()] if "label_names" in arrays else None
+        if len(labels) != len(shapes) or labels.dtype.kind not in "iu":
+            raise ValueError(f"{name} has {len(shapes)} shapes and {len(labels)} labels; give a class number each.")
+        if names is not None and not 0 <= labels.min() <= labels.max() < len(names):
+            raise ValueError(f"{name} has labels up to {labels.max()} and {len(names)} names; name all of them.")
+        kinds = [names[label] if names is not None else f"{label:04d}" for label in labels]
+    if "is_test" in arrays and not part:
+        tests = arrays["is_test"]().ravel()
+        if len(tests) != len(shapes):
+            raise ValueError(f"{name} has {len(shapes)} shapes and {len(tests)} entries of is_test; give one each.")
+        parts = ["test" if test else "train" for test in tests]
+    return [shape.named(kind, one) for shape, kind, one in zip(shapes, kinds, parts, strict=True)]
+
+
+def _part(key: str) -> tuple[str, str]:
+    """The name of an array without its part, and the part."""
+    for part in ("train", "test", "valid", "val"):
+        for plain in (key.removeprefix(f"{part}_"), key.removesuffix(f"_{part}")):
+            if plain != key:
+                return plain.lower(), "valid" if part == "val" else part
+    return key.lower(), ""
+
+
+def _members(name: str, data: bytes) -> dict[str, Callable[[], Array]]:
+    archive = open_archive(io.BytesIO(data), name)
+
+    def reader(member: zipfile.ZipInfo) -> Callable[[], Array]:
+        def read() -> Array:
+            try:
+                content = archive.read(member)
+            except DAMAGE as error:
+                raise ValueError(f"{name}/{member.filename} cannot be read ({error}); get it again.") from None
+            return _array(f"{name}/{member.filename}", content)
+
+        return read
+
+    return {member.filename.removesuffix(".npy"): reader(member) for member in archive.infolist()}
+
+
+def _array(name: str, data: bytes) -> Array:
+    """An array whose header promises no more than is there, and no objects."""
+    try:
+        file = io.BytesIO(data)
+        version = np.lib.format.read_magic(file)
+        head = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = head(file)
+        promised, left = float(np.prod(shape, dtype=np.float64)) * dtype.itemsize, len(data) - file.tell()
+        if dtype.hasobject or promised > left:
+            what = "objects" if dtype.hasobject else f"{promised:,.0f} bytes and has {left:,}"
+            raise ValueError(f"it promises {what}")
+        return np.asarray(np.load(io.BytesIO(data)))
+    except (ValueError, EOFError, OSError, MemoryError, SyntaxError) as error:
+        raise ValueError(f"{name} is no array of numbers ({error}); write it again.") from None
