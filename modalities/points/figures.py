@@ -13,6 +13,8 @@ from .transport import Method, pairwise_emd, subsets
 
 EMD_SHAPES, EMD_POINTS = 48, 128
 """The Earth mover's figures are those of so many shapes of either set, with so many points of each."""
+COPY_POINTS = 128
+"""Points of each shape by which copies are looked for."""
 BETTER = {
     "nna_cd": "lower",
     "mmd_cd": "lower",
@@ -71,7 +73,7 @@ def points_figures(
     figures = {f"{name}_cd": value for name, value in found.items()}
     figures["jsd"] = occupancy_divergence(made.x, real.x, made.mask, real.mask)
     if train is not None and len(train.x) > 1:
-        figures["copied"] = copied(made, _spread(train, min(len(train.x), count)), progress)
+        figures["copied"] = copied(made, train, progress)
     if emd is not None and min(_least(made), _least(real)) >= EMD_POINTS:
         figures[f"nna_emd_{EMD_SHAPES}x{EMD_POINTS}"] = _by_transport(made, real, emd, progress)
     return figures
@@ -79,27 +81,37 @@ def points_figures(
 
 def copied(generated: Clouds, train: Clouds, progress: bool = False) -> float:
     """Share of generated shapes whose nearest training shape is nearer than the median distance of a training shape to
-    its nearest other one, by Chamfer.
+    its nearest other one, by the Chamfer distance of ``COPY_POINTS`` points.
+
+    Args:
+        generated: shapes.
+        train: shapes; the more of them, the fewer copies are missed. As many of them as of generated ones, evenly
+            spaced, give the median.
+        progress: show bars.
     """
-    own = pairwise_chamfer(train.x, None, train.mask, progress=progress)
-    own.fill_diagonal_(float("inf"))
-    usual = own.amin(dim=1).median()
-    nearest = pairwise_chamfer(generated.x, train.x, generated.mask, train.mask, progress=progress).amin(dim=1)
-    return float((nearest < usual).double().mean())
+    count = min(COPY_POINTS, _least(generated), _least(train))
+    made, known = _equal(generated, count, 0), _equal(train, count, 1)
+    rows = torch.arange(min(len(made), len(known)), device=known.device)
+    places = rows * len(known) // len(rows)
+    own = pairwise_chamfer(known[places], known, progress=progress)
+    own[rows, places] = float("inf")
+    nearest = pairwise_chamfer(made, known, progress=progress).amin(dim=1)
+    return float((nearest < own.amin(dim=1).median()).double().mean())
 
 
 def _by_transport(made: Clouds, real: Clouds, method: Method, progress: bool) -> float:
     count = min(len(made.x), EMD_SHAPES)
-    a, b = (_equal(_spread(clouds, count), seed) for seed, clouds in enumerate((made, real)))
+    a, b = (_equal(_spread(clouds, count), EMD_POINTS, seed) for seed, clouds in enumerate((made, real)))
     within, cross, within_real = (pairwise_emd(x, y, method, progress) for x, y in ((a, None), (a, b), (b, None)))
     return protocol_figures(within, cross, within_real)["nna"]
 
 
-def _equal(clouds: Clouds, seed: int) -> Tensor:
-    """``EMD_POINTS`` points of each shape."""
+def _equal(clouds: Clouds, count: int, seed: int) -> Tensor:
+    """Coordinates of so many points of each shape, shape [B, count, 3]."""
+    x = clouds.x[..., :3]
     if clouds.mask is None:
-        return subsets(clouds.x, EMD_POINTS, seed)
-    return torch.cat([subsets(x[mask][None], EMD_POINTS, seed) for x, mask in zip(clouds.x, clouds.mask, strict=True)])
+        return subsets(x, count, seed)
+    return torch.cat([subsets(one[mask][None], count, seed) for one, mask in zip(x, clouds.mask, strict=True)])
 
 
 def _least(clouds: Clouds) -> int:
