@@ -1,1 +1,5 @@
-"""Shapes as sets of points: readers, procedural furniture, distances of sets, published protocols, pictures."""
+"""Shapes as sets of points: autoencoders, readers, procedural furniture, distances of sets, published protocols, pictures."""
+
+from .modality import Points
+
+__all__ = ["Points"]
