@@ -26,7 +26,7 @@ BETTER = {
 """For every figure, "lower" or "higher"; the best 1-nearest-neighbour accuracy is 0.5."""
 
 
-class Clouds(NamedTuple):
+class PointSets(NamedTuple):
     """Points of shapes, [B, N, 3 + F], and where they are real, [B, N]; None means everywhere."""
 
     x: Tensor
@@ -34,9 +34,9 @@ class Clouds(NamedTuple):
 
 
 def points_figures(
-    generated: Clouds,
-    reference: Clouds,
-    train: Clouds | None = None,
+    generated: PointSets,
+    reference: PointSets,
+    train: PointSets | None = None,
     emd: Method | None = "exact",
     progress: bool = False,
 ) -> dict[str, float]:
@@ -79,7 +79,7 @@ def points_figures(
     return figures
 
 
-def copied(generated: Clouds, train: Clouds, progress: bool = False) -> float:
+def copied(generated: PointSets, train: PointSets, progress: bool = False) -> float:
     """Share of generated shapes whose nearest training shape is nearer than the median distance of a training shape to
     its nearest other one, by the Chamfer distance of ``COPY_POINTS`` points.
 
@@ -99,14 +99,14 @@ def copied(generated: Clouds, train: Clouds, progress: bool = False) -> float:
     return float((nearest < own.amin(dim=1).median()).double().mean())
 
 
-def _by_transport(made: Clouds, real: Clouds, method: Method, progress: bool) -> float:
+def _by_transport(made: PointSets, real: PointSets, method: Method, progress: bool) -> float:
     count = min(len(made.x), EMD_SHAPES)
     a, b = (_equal(_spread(clouds, count), EMD_POINTS, seed) for seed, clouds in enumerate((made, real)))
     within, cross, within_real = (pairwise_emd(x, y, method, progress) for x, y in ((a, None), (a, b), (b, None)))
     return protocol_figures(within, cross, within_real)["nna"]
 
 
-def _equal(clouds: Clouds, count: int, seed: int) -> Tensor:
+def _equal(clouds: PointSets, count: int, seed: int) -> Tensor:
     """Coordinates of so many points of each shape, shape [B, count, 3]."""
     x = clouds.x[..., :3]
     if clouds.mask is None:
@@ -114,11 +114,11 @@ def _equal(clouds: Clouds, count: int, seed: int) -> Tensor:
     return torch.cat([subsets(one[mask][None], count, seed) for one, mask in zip(x, clouds.mask, strict=True)])
 
 
-def _least(clouds: Clouds) -> int:
+def _least(clouds: PointSets) -> int:
     return clouds.x.shape[1] if clouds.mask is None else int(clouds.mask.sum(dim=1).min())
 
 
-def _spread(clouds: Clouds, count: int) -> Clouds:
+def _spread(clouds: PointSets, count: int) -> PointSets:
     """Coordinates of evenly spaced ones of all: real shapes often lie sorted by class."""
     index = torch.arange(count, device=clouds.x.device) * len(clouds.x) // count
-    return Clouds(clouds.x[index, :, :3], None if clouds.mask is None else clouds.mask[index])
+    return PointSets(clouds.x[index, :, :3], None if clouds.mask is None else clouds.mask[index])

@@ -9,7 +9,7 @@ import torch
 
 from latentgen.metrics import feature_metrics
 from modalities.points.features import ShapeFeatures
-from modalities.points.figures import BETTER, Clouds, copied, points_figures
+from modalities.points.figures import BETTER, PointSets, copied, points_figures
 from modalities.points.procedural import shapes
 
 
@@ -18,15 +18,15 @@ def chairs(seed: int, sampling: int = 0, count: int = 64) -> torch.Tensor:
 
 
 def test_figures_tell_real_noisy_and_copied_shapes_apart() -> None:
-    train, test, new = (Clouds(chairs(seed)) for seed in (0, 1, 2))
+    train, test, new = (PointSets(chairs(seed)) for seed in (0, 1, 2))
     real = points_figures(new, test, train, emd=None)
-    noisy = points_figures(Clouds(new.x + 0.2 * torch.randn_like(new.x)), test, train, emd=None)
+    noisy = points_figures(PointSets(new.x + 0.2 * torch.randn_like(new.x)), test, train, emd=None)
     assert noisy["nna_cd"] > 0.9 > 0.7 > real["nna_cd"] > 0.3
     assert noisy["mmd_cd"] > real["mmd_cd"]
     assert noisy["jsd"] > real["jsd"]
-    again = points_figures(Clouds(chairs(0, 1)), test, train, emd=None)
+    again = points_figures(PointSets(chairs(0, 1)), test, train, emd=None)
     assert again["copied"] > 0.95 > real["copied"]
-    some = points_figures(Clouds(new.x[:24]), Clouds(test.x[:24]), train)
+    some = points_figures(PointSets(new.x[:24]), PointSets(test.x[:24]), train)
     assert set(some) == set(BETTER)
     assert some["nna_emd_48x128"] == pytest.approx(0.5, abs=0.3)
     same = points_figures(test, test, emd=None)
@@ -36,22 +36,22 @@ def test_figures_tell_real_noisy_and_copied_shapes_apart() -> None:
 
 def test_one_copied_shape_of_many_is_found() -> None:
     """Every training shape is compared, not only as many as were generated."""
-    train = Clouds(chairs(0, count=200))
-    assert copied(Clouds(chairs(0, 1, count=200)[100:110]), train) == 1
-    assert copied(Clouds(chairs(5, count=100)), train) == pytest.approx(0.5, abs=0.25)
+    train = PointSets(chairs(0, count=200))
+    assert copied(PointSets(chairs(0, 1, count=200)[100:110]), train) == 1
+    assert copied(PointSets(chairs(5, count=100)), train) == pytest.approx(0.5, abs=0.25)
 
 
 def test_sets_of_different_sizes() -> None:
     x = chairs(0)
     mask = torch.arange(160) < torch.randint(130, 161, (64, 1), generator=torch.Generator().manual_seed(0))
     hidden = x.masked_fill(~mask.unsqueeze(-1), 50.0)
-    figures = points_figures(Clouds(hidden, mask), Clouds(chairs(1)), emd=None)
+    figures = points_figures(PointSets(hidden, mask), PointSets(chairs(1)), emd=None)
     assert 0.3 < figures["nna_cd"] < 0.75
-    assert "nna_emd_48x128" not in points_figures(Clouds(x[:, :100]), Clouds(chairs(1)))
+    assert "nna_emd_48x128" not in points_figures(PointSets(x[:, :100]), PointSets(chairs(1)))
     with pytest.raises(ValueError, match="NaN or infinite"):
-        points_figures(Clouds(x * math.nan), Clouds(x))
+        points_figures(PointSets(x * math.nan), PointSets(x))
     with pytest.raises(ValueError, match="give 2 of both"):
-        points_figures(Clouds(x[:1]), Clouds(x))
+        points_figures(PointSets(x[:1]), PointSets(x))
 
 
 def test_features_are_those_of_the_points_alone() -> None:
