@@ -1,4 +1,4 @@
-"""Shapes as sets of points: autoencoders, readers, procedural furniture, distances of sets, published protocols, pictures."""
+"""Shapes as sets of points: autoencoders, readers, procedural furniture, distances of sets, protocols, pictures."""
 
 from .modality import Points
 

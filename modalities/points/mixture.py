@@ -15,7 +15,7 @@ TURNS = 16.0
 
 
 class PointMixture:
-    r"""Points of one set are independent draws of one density, so that a set of any size has a likelihood:
+    r"""Points of one set are independent draws of one density, so that a set of any size has a likelihood.
 
     ln p(X | z) = sum_i ln sum_m w_m N(x_i; mu_m, M_m M_m^T + s^2 I)   (nats, x in units of the normalised data)
 
@@ -68,7 +68,7 @@ class PointMixture:
 
     def _covariance(self) -> Tensor:
         eye = torch.eye(3, device=self.mean.device)
-        return self.factor @ self.factor.mT + self.noise**2 * eye
+        return torch.as_tensor(self.factor @ self.factor.mT + self.noise**2 * eye)
 
     def _precision(self) -> tuple[Tensor, Tensor]:
         """Inverse [B, M, 3, 3] and determinant [B, M] of the covariances, by cross products."""
@@ -127,10 +127,11 @@ class PointMixture:
         normal = torch.special.ndtri(uniform[..., 1:].clamp(1e-6, 1 - 1e-6))
         rows = torch.arange(len(self.mean), device=self.mean.device)[:, None]
         shift = (self.factor[rows, chosen] @ normal[..., :3].unsqueeze(-1)).squeeze(-1)
-        x = self.mean[rows, chosen] + shift
+        x: Tensor = self.mean[rows, chosen] + shift
         if self.feature_mean is None or self.feature_std is None:
             return x
-        return torch.cat([x, self.feature_mean[rows, chosen] + self.feature_std * normal[..., 3:]], dim=-1)
+        feature = self.feature_mean[rows, chosen] + self.feature_std * normal[..., 3:]
+        return torch.cat([x, feature], dim=-1)
 
     def _batch(self, x: Tensor) -> Batch:
         mask = self.mask if self.mask is not None else x.new_ones(x.shape[:2], dtype=torch.bool)

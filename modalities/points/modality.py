@@ -17,11 +17,12 @@ from latentgen.tensors import Batch
 
 from .dataset import REDRAWS, PointData, masks
 from .features import ShapeFeatures
-from .figures import BETTER, Clouds, points_figures
+from .figures import BETTER, PointSets, points_figures
 from .hierarchical import LatentPointAutoencoder
 from .networks import TokenAutoencoder
 from .normalisation import Normalisation, NormalisationName
 from .procedural import KINDS, shapes
+from .readers.shape import FeatureName
 from .shape_set import ShapeSet
 
 AutoencoderName = Literal["tokens", "points"]
@@ -36,7 +37,7 @@ class Points(Modality):
         kinds: of "furniture".
         points: points of a set, drawn anew at every visit in training; smaller clouds give all of theirs.
         least: if given, sizes of sets are drawn uniformly from ``least`` to ``points``.
-        features: numbers beside the coordinates to read of files: "normals", "colours".
+        features: numbers beside the coordinates to read of files: "normals", "colours", "columns".
         normalisation: "dataset", "sphere", "box" or "none".
         condition: "label" trains a class-conditional model.
         train_size: shapes that "furniture" draws for training.
@@ -61,7 +62,7 @@ class Points(Modality):
         kinds: Sequence[str] = KINDS,
         points: int = 512,
         least: int | None = None,
-        features: Sequence[str] = (),
+        features: Sequence[FeatureName] = (),
         normalisation: NormalisationName = "dataset",
         condition: str | None = None,
         train_size: int = 2000,
@@ -170,9 +171,9 @@ class Points(Modality):
         found = masks(u, self._learned()["sizes"])
         return torch.cat([found.new_ones(len(u), self.tokens), found], dim=1)
 
-    def clouds(self, batch: Batch) -> Clouds:
+    def clouds(self, batch: Batch) -> PointSets:
         """Points in the data's own units, as far as they have some."""
-        return Clouds(self.normalisation.restore(batch["x"].cpu()), batch["mask"].cpu())
+        return PointSets(self.normalisation.restore(batch["x"].cpu()), batch["mask"].cpu())
 
     def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
         """The published protocol, see :func:`points_figures`; Earth mover's distances on a stated subset."""
