@@ -17,6 +17,7 @@ from latentgen.modality import Modality
 from latentgen.tensors import Batch
 
 from .dataset import TokenData
+from .evaluator import CausalEvaluator, Evaluator, TrigramEvaluator
 from .features import NGramFeatures, SentenceFeatures
 from .figures import BETTER, text_figures
 from .grammar import accepts
@@ -45,6 +46,8 @@ class Text(Modality):
         heads: attention heads of the autoencoder.
         decoder: "parallel" or "autoregressive".
         token_dropout: share of words that are hidden in training.
+        evaluator: name or path of a causal language model for ``transformers`` that measures perplexity; None takes a
+            Kneser-Ney trigram model of the training sentences.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Text(Modality):
         heads: int = 4,
         decoder: DecoderName = "parallel",
         token_dropout: float = 0.0,
+        evaluator: str | None = None,
     ) -> None:
         if decoder not in ("parallel", "autoregressive"):
             raise ValueError(f"decoder is {decoder!r}; choose parallel or autoregressive.")
@@ -75,6 +79,8 @@ class Text(Modality):
         self.tokens, self.latent, self.width, self.depth, self.heads = tokens, latent, width, depth, heads
         self.decoder: DecoderName = decoder
         self.token_dropout = token_dropout
+        self.evaluator = evaluator
+        self._judges: dict[int, Evaluator] = {}
         self._state: dict[str, Tensor] = {}
         self._sentences: dict[str, list[str]] = {}
         self._sets: dict[str, TokenData] = {}
@@ -148,10 +154,18 @@ class Text(Modality):
         """Figures of text; with "grammar" also the share of sentences that the grammar accepts."""
         made = self.texts(generated)
         known = self.sentences("train") if self.data is not None else self.texts(train)
-        figures = text_figures(made, self.texts(reference), known)
+        figures = text_figures(made, self.texts(reference), known, self.judge(known))
         if self.data == "grammar":
             figures = {"valid": sum(map(accepts, made)) / len(made), **figures}
         return figures
+
+    def judge(self, train: Sequence[str]) -> Evaluator:
+        """The evaluator of perplexity; a trigram model is trained once for the same sentences."""
+        key = 0 if self.evaluator is not None else hash(tuple(train))
+        if key not in self._judges:
+            causal = self.evaluator
+            self._judges[key] = CausalEvaluator(causal) if causal is not None else TrigramEvaluator(train)
+        return self._judges[key]
 
     def better(self) -> dict[str, str]:
         """Valid, unique and new sentences: higher; the rest as for text."""
