@@ -17,6 +17,7 @@ from latentgen.modality import Modality
 from latentgen.tensors import Batch
 
 from .dataset import TokenData
+from .decoding import Decoding
 from .evaluator import CausalEvaluator, Evaluator, TrigramEvaluator
 from .features import NGramFeatures, SentenceFeatures
 from .figures import BETTER, text_figures
@@ -48,6 +49,8 @@ class Text(Modality):
         token_dropout: share of words that are hidden in training.
         evaluator: name or path of a causal language model for ``transformers`` that measures perplexity; None takes a
             Kneser-Ney trigram model of the training sentences.
+        decoding: how sentences are read off a decoder: greedy unless given, or sampled, by beam search, or with the
+            least Bayes risk (``modalities.text.decoding``).
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Text(Modality):
         decoder: DecoderName = "parallel",
         token_dropout: float = 0.0,
         evaluator: str | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         if decoder not in ("parallel", "autoregressive"):
             raise ValueError(f"decoder is {decoder!r}; choose parallel or autoregressive.")
@@ -79,7 +83,7 @@ class Text(Modality):
         self.tokens, self.latent, self.width, self.depth, self.heads = tokens, latent, width, depth, heads
         self.decoder: DecoderName = decoder
         self.token_dropout = token_dropout
-        self.evaluator = evaluator
+        self.evaluator, self.decoding = evaluator, decoding
         self._judges: dict[int, Evaluator] = {}
         self._state: dict[str, Tensor] = {}
         self._sentences: dict[str, list[str]] = {}
@@ -135,7 +139,7 @@ class Text(Modality):
         """Transformers around a Perceiver resampler."""
         return SentenceAutoencoder(
             len(self.tokenizer), self.length, self.tokens, self.latent, self.width, self.depth, self.heads,
-            self.decoder, self.token_dropout,
+            self.decoder, self.token_dropout, decoding=self.decoding,
         )
 
     def texts(self, batch: Batch) -> list[str]:

@@ -12,6 +12,7 @@ from latentgen.autoencoder import Autoencoder
 from latentgen.distributions import DiagonalGaussian, Likelihood
 from latentgen.tensors import Batch
 
+from .decoding import Decoded, Decoding
 from .likelihood import BOS, EOS, PAD, AutoregressiveTokens, ParallelTokens, Stepper
 from .resampler import Resampler
 
@@ -41,6 +42,7 @@ class SentenceAutoencoder(Autoencoder):
         token_dropout: share of the words before the current one that an autoregressive decoder does not see while
             training, and of the encoder's words in both.
         min_std: least standard deviation of the posterior, latent units.
+        decoding: how sentences are read off a likelihood; greedy unless given.
 
     Raises:
         ValueError: if the decoder has another name.
@@ -58,12 +60,13 @@ class SentenceAutoencoder(Autoencoder):
         decoder: DecoderName = "parallel",
         token_dropout: float = 0.0,
         min_std: float = 0.02,
+        decoding: Decoding | None = None,
     ) -> None:
         super().__init__()
         if decoder not in ("parallel", "autoregressive"):
             raise ValueError(f"decoder is {decoder!r}; choose parallel or autoregressive.")
         self.vocabulary, self.length, self.kind = vocabulary, length, decoder
-        self.token_dropout, self.min_std = token_dropout, min_std
+        self.token_dropout, self.min_std, self.decoding = token_dropout, min_std, decoding
         self.encoder = bidirectional(vocabulary, length, width, depth, heads)
         self.resampler = Resampler(width, tokens, width, 2, heads)
         self.to_latent = nn.Linear(width, 2 * channels)
@@ -91,10 +94,11 @@ class SentenceAutoencoder(Autoencoder):
         """p(x | z) for z [B, K, channels]; sentences' latents have no mask."""
         memory = self.from_latent(z)
         if self.kind == "autoregressive":
-            return AutoregressiveTokens(PrefixDecoder(self, memory), len(z), self.length, z.device)
+            prefixed = AutoregressiveTokens(PrefixDecoder(self, memory), len(z), self.length, z.device)
+            return Decoded.by(self.decoding, prefixed)
         queries = self.queries.to(memory.dtype).expand(len(z), -1, -1)
         hidden = self.decoder(inputs_embeds=torch.cat([memory, queries], dim=1)).last_hidden_state
-        return ParallelTokens(self.head(hidden[:, memory.shape[1] :]))
+        return Decoded.by(self.decoding, ParallelTokens(self.head(hidden[:, memory.shape[1] :])))
 
     def _dropped(self, tokens: Tensor) -> Tensor:
         """Some words replaced by padding, while training."""
@@ -163,13 +167,14 @@ def bidirectional(vocabulary: int, positions: int, width: int, depth: int, heads
     return model
 
 
-def causal(vocabulary: int, positions: int, width: int, depth: int, heads: int) -> Any:
+def causal(vocabulary: int, positions: int, width: int, depth: int, heads: int, dropout: float = 0.0) -> Any:
     """A small GPT-2 with a head over the vocabulary."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
         vocab_size=vocabulary, n_positions=positions, n_embd=width, n_layer=depth, n_head=heads, n_inner=2 * width,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=BOS, eos_token_id=EOS, tie_word_embeddings=False,
+        resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout, bos_token_id=BOS, eos_token_id=EOS,
+        tie_word_embeddings=False,
     )
     model = GPT2LMHeadModel(config)
     for module in model.modules():
