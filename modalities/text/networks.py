@@ -14,6 +14,7 @@ from latentgen.tensors import Batch
 
 from .decoding import Decoded, Decoding
 from .likelihood import BOS, EOS, PAD, AutoregressiveTokens, ParallelTokens, Stepper
+from .posterior import PosteriorLimits
 from .resampler import Resampler
 
 DecoderName = Literal["parallel", "autoregressive"]
@@ -42,6 +43,7 @@ class SentenceAutoencoder(Autoencoder):
         token_dropout: share of the words before the current one that an autoregressive decoder does not see while
             training, and of the encoder's words in both.
         min_std: least standard deviation of the posterior, latent units.
+        free_nats: floor of the rate, nats a latent dimension (``modalities.text.posterior``).
         decoding: how sentences are read off a likelihood; greedy unless given.
 
     Raises:
@@ -60,16 +62,18 @@ class SentenceAutoencoder(Autoencoder):
         decoder: DecoderName = "parallel",
         token_dropout: float = 0.0,
         min_std: float = 0.02,
+        free_nats: float = 0.0,
         decoding: Decoding | None = None,
     ) -> None:
         super().__init__()
         if decoder not in ("parallel", "autoregressive"):
             raise ValueError(f"decoder is {decoder!r}; choose parallel or autoregressive.")
         self.vocabulary, self.length, self.kind = vocabulary, length, decoder
-        self.token_dropout, self.min_std, self.decoding = token_dropout, min_std, decoding
+        self.token_dropout, self.decoding = token_dropout, decoding
         self.encoder = bidirectional(vocabulary, length, width, depth, heads)
         self.resampler = Resampler(width, tokens, width, 2, heads)
         self.to_latent = nn.Linear(width, 2 * channels)
+        self.limits = PosteriorLimits(tokens * channels, min_std, free_nats)
         self.from_latent = nn.Linear(channels, width)
         if decoder == "parallel":
             self.queries = nn.Parameter(torch.randn(length, width) * 0.1)
@@ -86,9 +90,8 @@ class SentenceAutoencoder(Autoencoder):
         real = tokens != PAD
         seen = self._dropped(tokens)
         hidden = self.encoder(input_ids=seen, attention_mask=real.long()).last_hidden_state
-        mean, raw = self.to_latent(self.resampler(hidden, real)).float().chunk(2, dim=-1)
-        # soft limits as of the other modalities: means in (-5, 5), std in (min_std, 1)
-        return DiagonalGaussian(5 * torch.tanh(mean / 5), self.min_std + (1 - self.min_std) * torch.sigmoid(raw - 2))
+        mean, raw = self.to_latent(self.resampler(hidden, real)).chunk(2, dim=-1)
+        return self.limits(mean, raw)  # type: ignore[no-any-return]
 
     def decode(self, z: Tensor, mask: Tensor | None = None) -> Likelihood:
         """p(x | z) for z [B, K, channels]; sentences' latents have no mask."""
@@ -139,14 +142,14 @@ class PrefixStepper:
         """Logits [B, V] of the next token."""
         embedded = self.decoder.get_input_embeddings()(last[:, None])
         given = embedded if self.cache is not None else torch.cat([self.memory, embedded], dim=1)
-        name = _cache_name(self.decoder)
+        name = cache_name(self.decoder)
         out = self.decoder(inputs_embeds=given, use_cache=True, **{name: self.cache})
         self.cache = out[name]
         logits: Tensor = out.logits[:, -1]
         return logits
 
 
-def _cache_name(decoder: Any) -> str:
+def cache_name(decoder: Any) -> str:
     """What this release of ``transformers`` calls its keys and values."""
     return "cache" if "cache" in inspect.signature(decoder.forward).parameters else "past_key_values"
 
