@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .divergence import mauve
+from .evaluator import Evaluator
 from .features import NGramFeatures
 from .ngrams import diversity, memorised, self_bleu
 
 BETTER = {
     "mauve": "higher", "unique": "higher", "novel": "higher", "diversity": "higher", "memorised": "lower",
-    "self_bleu": "lower",
+    "self_bleu": "lower", "perplexity": "lower",
 }
 
 
-def text_figures(generated: Sequence[str], reference: Sequence[str], train: Sequence[str]) -> dict[str, float]:
-    """Share of unique and of new sentences, diversity, memorised 4-grams, self-BLEU, divergence frontier.
+def text_figures(
+    generated: Sequence[str], reference: Sequence[str], train: Sequence[str], evaluator: Evaluator | None = None
+) -> dict[str, float]:
+    """Share of unique and of new sentences, diversity, memorised 4-grams, self-BLEU, perplexity, divergence frontier.
 
     Args:
         generated: sentences.
         reference: real ones that were not trained on; evenly spaced ones are taken where there are more.
         train: those that were.
+        evaluator: of the perplexity (mean over texts), which is left out without one.
     """
     known, count = set(train), min(len(generated), len(reference))
     figures = {
@@ -30,6 +34,8 @@ def text_figures(generated: Sequence[str], reference: Sequence[str], train: Sequ
         "memorised": memorised(generated, train),
         "self_bleu": self_bleu(generated, 100),
     }
+    if evaluator is not None:
+        figures["perplexity"] = evaluator.perplexity(generated)
     if count >= 20:
         features = NGramFeatures()
         real = [reference[k * len(reference) // count] for k in range(count)]

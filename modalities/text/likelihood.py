@@ -32,10 +32,36 @@ def without_specials(logits: Tensor) -> Tensor:
     return logits
 
 
-def draw(logits: Tensor, /) -> Tensor:
+def draw(logits: Tensor, /, generator: torch.Generator | None = None) -> Tensor:
     """One token of each softmax, int64 [...], for logits [..., V]."""
     p = logits.softmax(dim=-1)
-    return torch.multinomial(p.reshape(-1, p.shape[-1]), 1).reshape(p.shape[:-1])
+    return torch.multinomial(p.reshape(-1, p.shape[-1]), 1, generator=generator).reshape(p.shape[:-1])
+
+
+class Choose(Protocol):
+    """Picks tokens [...] from logits [..., V]."""
+
+    def __call__(self, logits: Tensor, /) -> Tensor:
+        """The tokens."""
+
+
+class TokenLikelihood(Protocol):
+    """What both likelihoods of tokens have beyond those of other data."""
+
+    def log_prob(self, batch: Batch) -> Tensor:
+        """ln p(x | z) in nats, shape [B]."""
+
+    def sample(self) -> Batch:
+        """One draw for each latent."""
+
+    def mode(self) -> Batch:
+        """Greedy decoding."""
+
+    def run(self, choose: Choose) -> Batch:
+        """Decoding with tokens picked by ``choose``."""
+
+    def beam(self, width: int = 4) -> Batch:
+        """The most probable sentences that a search finds."""
 
 
 class ParallelTokens:
@@ -60,11 +86,33 @@ class ParallelTokens:
 
     def sample(self) -> Batch:
         """One draw for each latent, ``tokens`` int64 [B, L]."""
-        return {"tokens": ended(draw(self.logits))}
+        return self.run(draw)
 
     def mode(self) -> Batch:
         """The most probable token at every position."""
-        return {"tokens": ended(self.logits.argmax(dim=-1))}
+        return self.run(lambda logits: logits.argmax(dim=-1))
+
+    def run(self, choose: Choose) -> Batch:
+        """All positions picked at once by ``choose``, padding beyond the first end."""
+        return {"tokens": ended(choose(self.logits))}
+
+    def beam(self, width: int = 4) -> Batch:
+        """The most probable sentence that ends within L tokens, exactly and whatever the width.
+
+        It is the best of L: the most probable words up to some position, and the end there. Greedy decoding differs
+        where the end is likely at several positions and the most probable token at none, or at a late one.
+
+        Args:
+            width: as of the other likelihood; not needed here.
+        """
+        log_p = self.logits.log_softmax(dim=-1)
+        end = log_p[..., EOS]
+        words = log_p.clone()
+        words[..., EOS] = -torch.inf
+        best, tokens = words.max(dim=-1)
+        total = best.cumsum(dim=1) - best + end
+        tokens = tokens.scatter(1, total.argmax(dim=1, keepdim=True), EOS)
+        return {"tokens": ended(tokens)}
 
 
 class Continuation(Protocol):
@@ -107,11 +155,11 @@ class AutoregressiveTokens:
 
     def sample(self) -> Batch:
         """One draw for each latent, token by token."""
-        return {"tokens": self._run(draw)}
+        return self.run(draw)
 
     def mode(self) -> Batch:
         """Greedy decoding: the most probable next token at every step."""
-        return {"tokens": self._run(lambda logits: logits.argmax(dim=-1))}
+        return self.run(lambda logits: logits.argmax(dim=-1))
 
     def beam(self, width: int = 4) -> Batch:
         """The best of ``width`` beams by total log-probability.
@@ -123,7 +171,8 @@ class AutoregressiveTokens:
             raise ValueError(f"width is {width}; a beam search keeps at least 1 sentence.")
         return {"tokens": _beam_search(self.decoder, self.count, self.length, width, self.device)}
 
-    def _run(self, choose: Choose) -> Tensor:
+    def run(self, choose: Choose) -> Batch:
+        """Tokens picked by ``choose`` one after the other, until all sentences have ended."""
         step, made = self.decoder.steps(), []
         last = torch.full((self.count,), BOS, device=self.device)
         running = torch.ones(self.count, dtype=torch.bool, device=self.device)
@@ -134,14 +183,7 @@ class AutoregressiveTokens:
             if not bool(running.any()):
                 break
         made += [torch.full_like(last, PAD)] * (self.length - len(made))
-        return torch.stack(made, dim=1)
-
-
-class Choose(Protocol):
-    """Picks tokens [B] from logits [B, V]."""
-
-    def __call__(self, logits: Tensor, /) -> Tensor:
-        """The tokens."""
+        return {"tokens": torch.stack(made, dim=1)}
 
 
 def _beam_search(decoder: Continuation, count: int, length: int, width: int, device: torch.device) -> Tensor:

@@ -17,9 +17,12 @@ from latentgen.modality import Modality
 from latentgen.tensors import Batch
 
 from .dataset import TokenData
+from .decoding import Decoding
+from .evaluator import CausalEvaluator, Evaluator, TrigramEvaluator
 from .features import NGramFeatures, SentenceFeatures
 from .figures import BETTER, text_figures
 from .grammar import accepts
+from .likelihood import BOS, EOS, PAD, until_end
 from .networks import DecoderName, SentenceAutoencoder
 from .readers import read_sentences
 from .tokenizer import Tokenizer
@@ -31,7 +34,8 @@ class Text(Modality):
     Args:
         data: "grammar" (embedded), a path, ``hf:NAME``, or lists of strings (see ``modalities.text.readers``).
         column: of a table.
-        tokenizer: name or path of a pretrained one for ``transformers``; None trains a byte-level BPE on the data.
+        tokenizer: name or path of a pretrained one for ``transformers``; None takes that of ``pretrained``, or trains
+            a byte-level BPE on the data.
         vocabulary: size of a trained tokenizer.
         length: L, the longest sentence in tokens, its end included; longer ones are left out of training, and cut in
             the other parts.
@@ -45,6 +49,14 @@ class Text(Modality):
         heads: attention heads of the autoencoder.
         decoder: "parallel" or "autoregressive".
         token_dropout: share of words that are hidden in training.
+        free_nats: floor of the rate, nats a latent dimension, against posterior collapse (``PosteriorLimits``).
+        pretrained: name or path of an encoder-decoder for ``transformers`` (BART, T5, FLAN-T5) to build on, instead of
+            small networks from scratch; ``depth`` then counts the layers behind the latents.
+        freeze: leave the pretrained weights as they are.
+        evaluator: name or path of a causal language model for ``transformers`` that measures perplexity; None takes a
+            Kneser-Ney trigram model of the training sentences.
+        decoding: how sentences are read off a decoder: greedy unless given, or sampled, by beam search, or with the
+            least Bayes risk (``modalities.text.decoding``).
     """
 
     def __init__(
@@ -64,17 +76,25 @@ class Text(Modality):
         heads: int = 4,
         decoder: DecoderName = "parallel",
         token_dropout: float = 0.0,
+        free_nats: float = 0.0,
+        pretrained: str | None = None,
+        freeze: bool = True,
+        evaluator: str | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         if decoder not in ("parallel", "autoregressive"):
             raise ValueError(f"decoder is {decoder!r}; choose parallel or autoregressive.")
         if length < 2:
             raise ValueError(f"length is {length}; a sentence has at least a token and its end, give 2 or more.")
         self.data, self.column, self.length, self.limit = data, column, length, limit
-        self.pretrained, self.vocabulary = tokenizer, vocabulary
+        self.tokenizer_source, self.vocabulary = tokenizer if tokenizer is not None else pretrained, vocabulary
         self.train_size, self.test_size = train_size, test_size
         self.tokens, self.latent, self.width, self.depth, self.heads = tokens, latent, width, depth, heads
         self.decoder: DecoderName = decoder
         self.token_dropout = token_dropout
+        self.free_nats, self.pretrained, self.freeze = free_nats, pretrained, freeze
+        self.evaluator, self.decoding = evaluator, decoding
+        self._judges: dict[int, Evaluator] = {}
         self._state: dict[str, Tensor] = {}
         self._sentences: dict[str, list[str]] = {}
         self._sets: dict[str, TokenData] = {}
@@ -98,11 +118,12 @@ class Text(Modality):
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """Trained on the training sentences, loaded by name, or taken from a stored model."""
-        if self.pretrained is not None:
-            return Tokenizer.from_pretrained(self.pretrained)
+        """Taken from a stored model, loaded by name, or trained on the training sentences."""
         if "tokenizer" in self._state:
-            return Tokenizer.from_tensor(self._state["tokenizer"])
+            pad, start, end = self._state["specials"].tolist() if "specials" in self._state else (PAD, BOS, EOS)
+            return Tokenizer.from_tensor(self._state["tokenizer"], (pad, start, end))
+        if self.tokenizer_source is not None:
+            return Tokenizer.from_pretrained(self.tokenizer_source)
         return Tokenizer.train(self.sentences("train"), self.vocabulary)
 
     @property
@@ -111,8 +132,9 @@ class Text(Modality):
         return LatentSpec((self.tokens, self.latent), "sequence")
 
     def state(self) -> dict[str, Tensor]:
-        """``tokenizer``, its JSON as bytes, unless it is a pretrained one."""
-        return {} if self.pretrained is not None else {"tokenizer": self.tokenizer.to_tensor()}
+        """``tokenizer``, its JSON as bytes, and ``specials``, int64 [3], its numbers of padding, start and end."""
+        own = self.tokenizer
+        return {"tokenizer": own.to_tensor(), "specials": torch.tensor(own.specials)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state` gave."""
@@ -126,10 +148,18 @@ class Text(Modality):
         return self._sets[split]
 
     def autoencoder(self) -> Autoencoder:
-        """Transformers around a Perceiver resampler."""
-        return SentenceAutoencoder(
-            len(self.tokenizer), self.length, self.tokens, self.latent, self.width, self.depth, self.heads,
-            self.decoder, self.token_dropout,
+        """Transformers around a Perceiver resampler, from scratch or pretrained."""
+        options: dict[str, Any] = {
+            "tokens": self.tokens, "channels": self.latent, "width": self.width, "depth": self.depth,
+            "heads": self.heads, "decoder": self.decoder, "token_dropout": self.token_dropout,
+            "free_nats": self.free_nats, "decoding": self.decoding,
+        }
+        if self.pretrained is None:
+            return SentenceAutoencoder(len(self.tokenizer), self.length, **options)
+        from .pretrained import PretrainedAutoencoder
+
+        return PretrainedAutoencoder.from_pretrained(
+            self.pretrained, self.tokenizer, self.length, freeze=self.freeze, **options
         )
 
     def texts(self, batch: Batch) -> list[str]:
@@ -148,10 +178,18 @@ class Text(Modality):
         """Figures of text; with "grammar" also the share of sentences that the grammar accepts."""
         made = self.texts(generated)
         known = self.sentences("train") if self.data is not None else self.texts(train)
-        figures = text_figures(made, self.texts(reference), known)
+        figures = text_figures(made, self.texts(reference), known, self.judge(known))
         if self.data == "grammar":
             figures = {"valid": sum(map(accepts, made)) / len(made), **figures}
         return figures
+
+    def judge(self, train: Sequence[str]) -> Evaluator:
+        """The evaluator of perplexity; a trigram model is trained once for the same sentences."""
+        key = 0 if self.evaluator is not None else hash(tuple(train))
+        if key not in self._judges:
+            causal = self.evaluator
+            self._judges[key] = CausalEvaluator(causal) if causal is not None else TrigramEvaluator(train)
+        return self._judges[key]
 
     def better(self) -> dict[str, str]:
         """Valid, unique and new sentences: higher; the rest as for text."""
@@ -175,6 +213,4 @@ def exact_share(a: Batch, b: Batch) -> float:
 
 def nats_a_token(nats: float, batch: Batch) -> float:
     """Nats a sentence over the mean number of tokens, ends included."""
-    from .likelihood import until_end
-
     return nats / float(until_end(torch.as_tensor(batch["tokens"])).sum(dim=1).double().mean())

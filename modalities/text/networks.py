@@ -12,7 +12,9 @@ from latentgen.autoencoder import Autoencoder
 from latentgen.distributions import DiagonalGaussian, Likelihood
 from latentgen.tensors import Batch
 
-from .likelihood import BOS, EOS, PAD, AutoregressiveTokens, ParallelTokens, Stepper
+from .decoding import Decoded, Decoding
+from .likelihood import BOS, EOS, PAD, AutoregressiveTokens, ParallelTokens, Stepper, TokenLikelihood
+from .posterior import PosteriorLimits
 from .resampler import Resampler
 
 DecoderName = Literal["parallel", "autoregressive"]
@@ -41,6 +43,8 @@ class SentenceAutoencoder(Autoencoder):
         token_dropout: share of the words before the current one that an autoregressive decoder does not see while
             training, and of the encoder's words in both.
         min_std: least standard deviation of the posterior, latent units.
+        free_nats: floor of the rate, nats a latent dimension (``modalities.text.posterior``).
+        decoding: how sentences are read off a likelihood; greedy unless given.
 
     Raises:
         ValueError: if the decoder has another name.
@@ -58,15 +62,18 @@ class SentenceAutoencoder(Autoencoder):
         decoder: DecoderName = "parallel",
         token_dropout: float = 0.0,
         min_std: float = 0.02,
+        free_nats: float = 0.0,
+        decoding: Decoding | None = None,
     ) -> None:
         super().__init__()
         if decoder not in ("parallel", "autoregressive"):
             raise ValueError(f"decoder is {decoder!r}; choose parallel or autoregressive.")
         self.vocabulary, self.length, self.kind = vocabulary, length, decoder
-        self.token_dropout, self.min_std = token_dropout, min_std
+        self.token_dropout, self.decoding = token_dropout, decoding
         self.encoder = bidirectional(vocabulary, length, width, depth, heads)
         self.resampler = Resampler(width, tokens, width, 2, heads)
         self.to_latent = nn.Linear(width, 2 * channels)
+        self.limits = PosteriorLimits(tokens * channels, min_std, free_nats)
         self.from_latent = nn.Linear(channels, width)
         if decoder == "parallel":
             self.queries = nn.Parameter(torch.randn(length, width) * 0.1)
@@ -83,12 +90,15 @@ class SentenceAutoencoder(Autoencoder):
         real = tokens != PAD
         seen = self._dropped(tokens)
         hidden = self.encoder(input_ids=seen, attention_mask=real.long()).last_hidden_state
-        mean, raw = self.to_latent(self.resampler(hidden, real)).float().chunk(2, dim=-1)
-        # soft limits as of the other modalities: means in (-5, 5), std in (min_std, 1)
-        return DiagonalGaussian(5 * torch.tanh(mean / 5), self.min_std + (1 - self.min_std) * torch.sigmoid(raw - 2))
+        mean, raw = self.to_latent(self.resampler(hidden, real)).chunk(2, dim=-1)
+        return self.limits(mean, raw)  # type: ignore[no-any-return]
 
     def decode(self, z: Tensor, mask: Tensor | None = None) -> Likelihood:
         """p(x | z) for z [B, K, channels]; sentences' latents have no mask."""
+        return Decoded.by(self.decoding, self.likelihood(z), self)
+
+    def likelihood(self, z: Tensor) -> TokenLikelihood:
+        """p(x | z) without a decoding."""
         memory = self.from_latent(z)
         if self.kind == "autoregressive":
             return AutoregressiveTokens(PrefixDecoder(self, memory), len(z), self.length, z.device)
@@ -135,14 +145,14 @@ class PrefixStepper:
         """Logits [B, V] of the next token."""
         embedded = self.decoder.get_input_embeddings()(last[:, None])
         given = embedded if self.cache is not None else torch.cat([self.memory, embedded], dim=1)
-        name = _cache_name(self.decoder)
+        name = cache_name(self.decoder)
         out = self.decoder(inputs_embeds=given, use_cache=True, **{name: self.cache})
         self.cache = out[name]
         logits: Tensor = out.logits[:, -1]
         return logits
 
 
-def _cache_name(decoder: Any) -> str:
+def cache_name(decoder: Any) -> str:
     """What this release of ``transformers`` calls its keys and values."""
     return "cache" if "cache" in inspect.signature(decoder.forward).parameters else "past_key_values"
 
@@ -163,13 +173,14 @@ def bidirectional(vocabulary: int, positions: int, width: int, depth: int, heads
     return model
 
 
-def causal(vocabulary: int, positions: int, width: int, depth: int, heads: int) -> Any:
+def causal(vocabulary: int, positions: int, width: int, depth: int, heads: int, dropout: float = 0.0) -> Any:
     """A small GPT-2 with a head over the vocabulary."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
         vocab_size=vocabulary, n_positions=positions, n_embd=width, n_layer=depth, n_head=heads, n_inner=2 * width,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=BOS, eos_token_id=EOS, tie_word_embeddings=False,
+        resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout, bos_token_id=BOS, eos_token_id=EOS,
+        tie_word_embeddings=False,
     )
     model = GPT2LMHeadModel(config)
     for module in model.modules():

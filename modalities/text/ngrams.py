@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TypeVar
 
 WORD = re.compile(r"\w+(?:'\w+)?|[^\w\s]")
 """A word with its apostrophes, or a single sign."""
+
+
+Symbol = TypeVar("Symbol", bound=Hashable)
 
 
 def words(sentence: str) -> list[str]:
@@ -16,7 +20,7 @@ def words(sentence: str) -> list[str]:
     return WORD.findall(sentence.lower())
 
 
-def grams(tokens: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+def grams(tokens: Sequence[Symbol], n: int) -> Iterator[tuple[Symbol, ...]]:
     """All n-grams of a sentence."""
     return zip(*(tokens[k:] for k in range(n)), strict=False)
 
@@ -71,6 +75,30 @@ def bleu(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequ
         return 0.0
     log_p = sum(math.log(r / t) for r, t in zip(right, total, strict=True)) / most
     return math.exp(min(0.0, 1 - closest / length) + log_p)
+
+
+def sentence_bleu(candidate: Sequence[Hashable], reference: Sequence[Hashable], most: int = 4) -> float:
+    """BLEU of one sentence, with 1 added to numbers of n-grams for n > 1 (Lin and Och 2004, "BLEU+1").
+
+    Returns:
+        In [0, 1]; 1 for equal sentences, 0 without a common symbol.
+    """
+    if not candidate or not reference:
+        return float(len(candidate) == len(reference))
+    log_p = 0.0
+    for n in range(1, most + 1):
+        counts, limit = Counter(grams(candidate, n)), Counter(grams(reference, n))
+        right, more = (counts & limit).total(), int(n > 1)
+        if right + more == 0:
+            return 0.0
+        log_p += math.log((right + more) / (counts.total() + more)) / most
+    return math.exp(min(0.0, 1 - len(reference) / len(candidate)) + log_p)
+
+
+def overlap(candidate: Sequence[Hashable], reference: Sequence[Hashable]) -> float:
+    """F1 of two bags of symbols: 2 |a and b| / (|a| + |b|); 1 for two empty ones."""
+    total = len(candidate) + len(reference)
+    return 2 * (Counter(candidate) & Counter(reference)).total() / total if total else 1.0
 
 
 def self_bleu(sentences: Sequence[str], limit: int = 200) -> float:

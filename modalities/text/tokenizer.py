@@ -25,11 +25,8 @@ class Tokenizer:
     def __init__(self, inner: Any, specials: tuple[int, int, int] = (PAD, BOS, EOS)) -> None:
         self.inner, self.specials = inner, specials
         self._size = max(int(inner.get_vocab_size(with_added_tokens=True)), max(specials) + 1, 3)
-        self._to_own = torch.arange(self._size)
-        for ours, theirs in zip((PAD, BOS, EOS), specials, strict=True):
-            place = int((self._to_own == ours).nonzero()[0])
-            self._to_own[[place, theirs]] = self._to_own[[theirs, place]]
-        self._to_inner = torch.argsort(self._to_own)
+        self._to_inner = renumbering(self._size, specials)
+        self._to_own = torch.argsort(self._to_inner)
 
     @classmethod
     def train(cls, sentences: Sequence[str], size: int = 2000) -> Tokenizer:
@@ -75,6 +72,11 @@ class Tokenizer:
     def __len__(self) -> int:
         return self._size
 
+    def begin(self) -> list[int]:
+        """The inner numbers that the model wants before every text, such as BART's ``<s>``."""
+        found = [int(number) for number in self.inner.encode("").ids]
+        return found[: found.index(self.specials[2])] if self.specials[2] in found else found
+
     def encode(self, sentences: Sequence[str], length: int) -> Tensor:
         """Numbers of the text, an end token, padding; what is too long is cut, with the end last.
 
@@ -101,12 +103,12 @@ class Tokenizer:
         return [str(text) for text in self.inner.decode_batch(kept, skip_special_tokens=True)]
 
     def to_tensor(self) -> Tensor:
-        """Its JSON as bytes, uint8 [n], to be stored with a model."""
+        """The inner tokenizer's JSON as bytes, uint8 [n], to be stored with a model beside ``specials``."""
         return torch.frombuffer(bytearray(self.inner.to_str().encode()), dtype=torch.uint8).clone()
 
     @classmethod
-    def from_tensor(cls, tensor: Tensor) -> Tokenizer:
-        """Take back what :meth:`to_tensor` gave of a trained tokenizer.
+    def from_tensor(cls, tensor: Tensor, specials: tuple[int, int, int] = (PAD, BOS, EOS)) -> Tokenizer:
+        """Take back what :meth:`to_tensor` gave, and the special numbers.
 
         Raises:
             ValueError: if the bytes are none.
@@ -114,6 +116,15 @@ class Tokenizer:
         from tokenizers import Tokenizer as Inner
 
         try:
-            return cls(Inner.from_str(bytes(tensor.cpu().to(torch.uint8).tolist()).decode()))
+            return cls(Inner.from_str(bytes(tensor.cpu().to(torch.uint8).tolist()).decode()), specials)
         except Exception as error:  # the library raises bare exceptions
             raise ValueError(f"the stored tokenizer cannot be read ({error}); load another file.") from error
+
+
+def renumbering(size: int, specials: tuple[int, int, int]) -> Tensor:
+    """Inner numbers by ours, int64 [size]: padding, start and end change places with 0, 1 and 2."""
+    to_own = torch.arange(size)
+    for ours, theirs in zip((PAD, BOS, EOS), specials, strict=True):
+        place = int((to_own == ours).nonzero()[0])
+        to_own[[place, theirs]] = to_own[[theirs, place]]
+    return torch.argsort(to_own)

@@ -10,6 +10,7 @@ import torch
 from scipy.integrate import quad
 
 from modalities.text.divergence import frontier_area, mauve
+from modalities.text.evaluator import TrigramEvaluator
 from modalities.text.features import NGramFeatures
 from modalities.text.figures import BETTER, text_figures
 from modalities.text.grammar import sentences
@@ -99,7 +100,7 @@ def test_mauve_tells_real_from_shuffled() -> None:
 
 def test_all_figures_of_copies_and_of_new_sentences() -> None:
     train, test, new = sentences(200, 0), sentences(100, 1), sentences(100, 2)
-    figures = text_figures(train[:100], test, train)
+    figures = text_figures(train[:100], test, train, TrigramEvaluator(train))
     assert set(figures) == set(BETTER)
     assert (figures["novel"], figures["memorised"]) == (0, 1)
     assert text_figures(new, test, train)["novel"] > 0.9

@@ -14,7 +14,11 @@ from modalities.text.modality import exact_share, nats_a_token
 SMALL = {"vocabulary": 300, "width": 16, "depth": 1, "heads": 2, "train_size": 200, "test_size": 60, "length": 40}
 
 
-@pytest.mark.parametrize("options", [{}, {"decoder": "autoregressive", "token_dropout": 0.3}], ids=["one", "other"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"decoder": "autoregressive", "token_dropout": 0.3}, {"free_nats": 0.3}],
+    ids=["one", "other", "floor"],
+)
 def test_it_keeps_the_contract(options) -> None:
     failed = [result for result in check_modality(Text(**SMALL, **options)) if not result.passed]
     assert failed == []
