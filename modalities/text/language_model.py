@@ -138,7 +138,7 @@ def train_language_model(
         depth: its layers.
         heads: its attention heads.
         steps: optimizer steps.
-        minutes: of wall-clock time, the validation included; with both, whichever ends first.
+        minutes: of the process's CPU time, the validation included; with both, whichever ends first.
         batch_size: sentences a step.
         lr: greatest learning rate.
         warmup: share of training in which the rate rises.
@@ -186,11 +186,11 @@ def train_language_model(
 class _Budget:
     def __init__(self, steps: int | None, minutes: float | None) -> None:
         self.steps, self.seconds = steps or math.inf, 60 * minutes if minutes is not None else math.inf
-        self.done, self.began = 0, time.monotonic()
+        self.done, self.began = 0, time.process_time()
 
     def progress(self) -> float:
         """Share of training done, 1 at the end."""
-        return max(self.done / self.steps, (time.monotonic() - self.began) / self.seconds)
+        return max(self.done / self.steps, (time.process_time() - self.began) / self.seconds)
 
 
 class _Best:

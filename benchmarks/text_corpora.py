@@ -1,0 +1,165 @@
+"""Real sentences: reconstruction, generation beside an autoregressive model and held-out human text, speed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+from harness import Rows, mean_spread
+from text_recipes import spent, two_stage
+
+import latentgen
+from latentgen import NormalPrior
+from latentgen.evaluation import gather
+from modalities.text import Text
+from modalities.text.decoding import Decoding, use_decoding
+from modalities.text.evaluator import TrigramEvaluator
+from modalities.text.figures import text_figures
+from modalities.text.language_model import LanguageModel, train_language_model
+from modalities.text.likelihood import until_end
+from modalities.text.ngrams import bleu, words
+from modalities.text.readers import read_sentences
+
+SAMPLES, SETS = 1000, 3
+SHORT = 20
+"""Longest sentences, in tokens, whose reconstruction is judged."""
+KL_WEIGHT = 0.02
+WIDTH, DEPTH = 128, 4
+
+
+def corpora(data: Path) -> dict[str, Text]:
+    """Multi30k's captions and E2E's restaurants, the tokenised file of both parts."""
+    captions, restaurants = data / "text" / "multi30k", data / "text" / "e2e_nlg"
+    shared = {"vocabulary": 4000, "tokens": 16, "width": WIDTH, "token_dropout": 0.1}
+    parts = {
+        "train": read_sentences(captions / "train.en.txt", "train"),
+        "valid": (captions / "valid.en.txt").read_text(encoding="utf-8").splitlines(),
+        "test": (captions / "test_2016_flickr.en.txt").read_text(encoding="utf-8").splitlines()
+        + (captions / "test_2017_flickr.en.txt").read_text(encoding="utf-8").splitlines(),
+    }
+    kept = {
+        "train": _all(restaurants / "train_tok.csv.gz"), "valid": _all(restaurants / "valid_tok.csv.gz")[::2],
+        "test": _all(restaurants / "valid_tok.csv.gz")[1::2],
+    }
+    return {
+        "Multi30k": Text(parts, length=24, **shared),  # type: ignore[arg-type]
+        "E2E": Text(kept, length=32, **shared),  # type: ignore[arg-type]
+    }
+
+
+def _all(path: Path) -> list[str]:
+    import csv
+    import gzip
+
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        return [row["ref"] for row in csv.DictReader(file)]
+
+
+def humans(text: Text, split: str) -> list[str]:
+    """Different sentences of a part that are no longer than the model's."""
+    tokens = text.tokenizer.encode(list(dict.fromkeys(text.sentences(split))), text.length + 1)
+    fits = tokens[:, text.length:].eq(0).all(dim=1) | (until_end(tokens).sum(dim=1) <= text.length)
+    return text.texts({"tokens": tokens[fits][:, : text.length]})
+
+
+def reconstructed(model: latentgen.LatentGenerativeModel, text: Text) -> float:
+    """BLEU, in percent, of reconstructions of short test sentences."""
+    test = gather(model, "test", 2000)
+    short = until_end(test["tokens"]).sum(dim=1) <= SHORT
+    batch = {"tokens": test["tokens"][short]}
+    made, real = text.texts(model.reconstruct(batch)), text.texts(batch)
+    return 100 * bleu([words(line) for line in made], [[words(line)] for line in real])
+
+
+def autoregressive(text: Text, run: Path, minutes: float, seed: int) -> LanguageModel:
+    """A kept or new baseline of the same width, depth and time."""
+    path = run / "language_model.pt"
+    vocabulary = len(text.tokenizer)
+    if not path.exists():
+        model = train_language_model(
+            text.dataset("train").tokens, vocabulary, WIDTH, DEPTH, minutes=minutes, seed=seed,
+            valid=text.dataset("valid").tokens[:500],
+        )
+        run.mkdir(parents=True, exist_ok=True)
+        torch.save(model.state_dict(), path)
+    model = LanguageModel(vocabulary, text.length, WIDTH, DEPTH)
+    model.load_state_dict(torch.load(path, weights_only=True))
+    return model.eval()
+
+
+def corpus(rows: Rows, name: str, text: Text, runs: Path, minutes: float, seed: int) -> None:
+    """All rows of a corpus."""
+    stem = name.lower()
+    run = runs / f"{stem}-two-stage-seed{seed}"
+    model = two_stage(minutes, text, run, seed, KL_WEIGHT, WIDTH, DEPTH)
+    rows.add(f"{name}: BLEU of reconstructed test sentences of <= {SHORT} tokens", reconstructed(model, text), ">= 90",
+             note=spent(run))
+    baseline = autoregressive(text, runs / f"{stem}-autoregressive-seed{seed}", minutes, seed)
+    test, valid = humans(text, "test"), humans(text, "valid")
+    train, judge = text.sentences("train"), TrigramEvaluator(text.sentences("train"))
+    no_prior = latentgen.LatentGenerativeModel(text, model.autoencoder, NormalPrior(text.latents))
+    found: dict[str, dict[str, list[float]]] = {}
+    for number in range(SETS):
+        seed_of = 100 * seed + number
+        made = {
+            "25 calls": _sampled(model, text, "dpm", 25, seed_of),
+            "10 calls": _sampled(model, text, "dpm", 10, seed_of),
+            "gan, 4 calls": _sampled(model, text, "gan", None, seed_of),
+            "no prior": _sampled(no_prior, text, None, None, seed_of),
+            "autoregressive": text.texts({"tokens": baseline.sample(SAMPLES, seed=seed_of)}),
+            "human (validation)": _part(valid, number),
+        }
+        for setting, lines in made.items():
+            for key, value in text_figures(lines, test, train, judge).items():
+                found.setdefault(setting, {}).setdefault(key, []).append(value)
+    mean = {setting: {key: mean_spread(values)[0] for key, values in cells.items()} for setting, cells in found.items()}
+    for setting in ("25 calls", "gan, 4 calls"):
+        rows.add(f"{name}, {setting}: MAUVE-type score over the autoregressive model's",
+                 mean[setting]["mauve"] / mean["autoregressive"]["mauve"], ">= 0.6")
+        gap = 100 * (mean[setting]["memorised"] - mean["human (validation)"]["memorised"])
+        rows.add(f"{name}, {setting}: memorisation beside human text (points)", gap, "within 5", holds=abs(gap) <= 5)
+    for setting, cells in found.items():
+        for key, values in cells.items():
+            rows.add(f"{name}, {setting}: {key}", *mean_of(values), note=f"{SETS} sets of {SAMPLES}; {judge.name}"
+                     if key == "perplexity" else f"{SETS} sets")
+    speed(rows, name, text, model, baseline)
+
+
+def mean_of(values: list[float]) -> tuple[float, str, None, float]:
+    """Mean, no goal, spread: the middle arguments of a row."""
+    mean, spread = mean_spread(values)
+    return mean, "", None, spread
+
+
+def _part(lines: list[str], number: int) -> list[str]:
+    """A third of a part, or all where it is small."""
+    return lines[number * SAMPLES : (number + 1) * SAMPLES] if len(lines) >= SETS * SAMPLES else lines[:SAMPLES]
+
+
+def _sampled(
+    model: latentgen.LatentGenerativeModel, text: Text, sampler: str | None, steps: int | None, seed: int
+) -> list[str]:
+    return text.texts(model.sample(SAMPLES, sampler, steps=steps, seed=seed, batch_size=250))
+
+
+def speed(
+    rows: Rows, name: str, text: Text, model: latentgen.LatentGenerativeModel, baseline: LanguageModel, repeats: int = 7
+) -> None:
+    """Seconds for 100 sentences, batch of 100, interleaved, medians."""
+    use_decoding(model, Decoding())
+    times: dict[str, list[float]] = {"latent": [], "gan": [], "autoregressive": []}
+    for number in range(repeats + 1):
+        for key in times:
+            start = time.perf_counter()
+            if key == "autoregressive":
+                text.texts({"tokens": baseline.sample(100, batch_size=100, seed=number)})
+            else:
+                sampler, steps = ("dpm", 10) if key == "latent" else ("gan", None)
+                text.texts(model.sample(100, sampler, steps=steps, seed=number, batch_size=100))
+            times[key].append(time.perf_counter() - start)
+    median = {key: sorted(values[1:])[repeats // 2] for key, values in times.items()}
+    rows.add(f"{name}: seconds for 100 sentences, autoregressive with cache over parallel decoder at 10 calls",
+             median["autoregressive"] / median["latent"], ">= 5",
+             note=f"{median['latent']:.3f} s; gan at 4 calls {median['gan']:.3f} s; "
+                  f"autoregressive {median['autoregressive']:.3f} s; median of {repeats}")
