@@ -64,7 +64,7 @@ class PointMixture:
                 gap = torch.cdist(scaled, self.feature_mean / self.feature_std).square()
                 size = self.feature_std.shape[0]
                 logits = logits - 0.5 * gap - self.feature_std.log().sum() - 0.5 * size * LOG_2PI
-            return logits.logsumexp(dim=2)
+            return log_sum_exp(logits)
 
     def _covariance(self) -> Tensor:
         eye = torch.eye(3, device=self.mean.device)
@@ -136,6 +136,15 @@ class PointMixture:
     def _batch(self, x: Tensor) -> Batch:
         mask = self.mask if self.mask is not None else x.new_ones(x.shape[:2], dtype=torch.bool)
         return {"x": x * mask.unsqueeze(-1), "mask": mask}
+
+
+def log_sum_exp(logits: Tensor) -> Tensor:
+    """ln sum_m exp(l_m) over the last axis, without the terms below exp(-60) of the greatest.
+
+    They change nothing in single precision, and numbers below its normal range make processors slow.
+    """
+    top = logits.detach().amax(dim=-1, keepdim=True)
+    return ((logits - top).clamp_min(-60.0).exp().sum(dim=-1, keepdim=True).log() + top).squeeze(-1)
 
 
 def monomials(x: Tensor) -> Tensor:
