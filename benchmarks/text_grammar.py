@@ -18,8 +18,8 @@ from modalities.text.grammar import accepts
 from modalities.text.modality import exact_share, nats_a_token
 
 SAMPLES = 1000
-KL_WEIGHT = 0.05
-PASSES = 2
+KL_WEIGHT = 0.03
+PASSES = 4
 """Times that a sentence is encoded and read again."""
 SETTINGS = (("10 calls", "dpm", 10), ("25 calls", "dpm", 25), ("gan, 4 calls", "gan", None))
 
