@@ -1,4 +1,4 @@
-"""Train a latent score-based model of sentences end to end, measure it and write a report.
+"""Train an autoencoder of sentences, then a score prior and a four-call generator on its latents; measure and report.
 
     accelerate launch examples/train_text.py                         # sentences of a small grammar, no network, no file
     accelerate launch examples/train_text.py --data captions.txt     # your own: a line a sentence, CSV, JSON lines
@@ -10,14 +10,17 @@ Run again with the same arguments, it goes on where it stopped.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 import latentgen
+from latentgen.adversarial_recipe import REFINED
 from latentgen.evaluation import gather
 from latentgen.hooks import draw_samples, finish
 from modalities.text import Text
+from modalities.text.decoding import Decoding, use_decoding
 from modalities.text.modality import exact_share
 
 
@@ -28,16 +31,19 @@ def arguments() -> argparse.Namespace:
     add("--data", default="grammar", help="grammar, or the path (or hf:NAME) of your sentences")
     add("--column", default=None, help="of a table")
     add("--run", type=Path, default=None, help="run folder (default: runs/text-<data>)")
-    add("--recipe", choices=("lsgm", "joint", "two-stage", "vae"), default="lsgm",
-        help="lsgm, joint (with a four-call generator), two-stage (latent diffusion), or the autoencoder alone")
-    add("--steps", type=int, default=3000, help="optimizer steps (of each stage)")
+    add("--recipe", choices=("two-stage", "joint", "lsgm", "vae"), default="two-stage",
+        help="two-stage (autoencoder, then both priors), joint (all three at once), lsgm (end to end), vae")
+    add("--steps", type=int, default=3000, help="optimizer steps (of the priors, for two-stage)")
+    add("--autoencoder-steps", type=int, default=1400, help="steps of the first of two stages")
     add("--batch-size", type=int, default=64, help="sentences a step and process")
     add("--kl-weight", type=float, default=0.03, help="final weight of the latent terms")
     add("--vocabulary", type=int, default=2000, help="size of the tokenizer that is trained on the data")
-    add("--length", type=int, default=32, help="longest sentence in tokens")
+    add("--length", type=int, default=None, help="longest sentence in tokens (default: 20 for grammar, else 32)")
     add("--tokens", type=int, default=8, help="latent tokens of a sentence")
     add("--latent", type=int, default=16, help="size of a latent token")
-    add("--width", type=int, default=128, help="of the autoencoder")
+    add("--width", type=int, default=96, help="of the autoencoder")
+    add("--token-dropout", type=float, default=0.15, help="share of words hidden from the encoder in training")
+    add("--passes", type=int, default=4, help="times that a generated sentence is encoded and read again")
     add("--decoder", choices=("parallel", "autoregressive"), default="parallel", help="how tokens are read off")
     add("--samples", type=int, default=500, help="sentences generated for each row of the table")
     add("--seed", type=int, default=0, help="of data order, noise and samples")
@@ -46,13 +52,18 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+GAME = {**REFINED, "levels": (2.5, -2.0)}
+"""Generator and discriminator: noise levels where sentences take their shape."""
+
+
 def make_recipe(args: argparse.Namespace) -> latentgen.Recipe:
     """What ``--recipe`` names; the autoencoder alone for "two-stage"."""
-    kl_weight = latentgen.Schedule(1e-4, args.kl_weight)
+    # a weight that rises only once sentences are reconstructed: earlier it keeps words out of the latents
+    kl_weight = latentgen.Schedule(1e-3, args.kl_weight, portion=0.8, begins=0.35)
     if args.recipe in ("two-stage", "vae"):
         return latentgen.VAE(kl_weight)
     lsgm = latentgen.LSGM(kl_weight=kl_weight)
-    return latentgen.JointDDGAN(lsgm) if args.recipe == "joint" else lsgm
+    return latentgen.JointDDGAN(lsgm, latentgen.DDGAN(4, **GAME)) if args.recipe == "joint" else lsgm
 
 
 def main() -> None:
@@ -61,9 +72,11 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     run = args.run or Path("runs") / f"text-{Path(args.data).stem}"
+    length = args.length if args.length is not None else 20 if args.data == "grammar" else 32
     text = Text(
-        data=args.data, column=args.column, vocabulary=args.vocabulary, length=args.length, tokens=args.tokens,
-        latent=args.latent, width=args.width, decoder=args.decoder,
+        data=args.data, column=args.column, vocabulary=args.vocabulary, length=length, tokens=args.tokens,
+        latent=args.latent, width=args.width, decoder=args.decoder, token_dropout=args.token_dropout,
+        decoding=Decoding(passes=args.passes),
     )
     train = text.dataset("train")
     print(
@@ -72,13 +85,15 @@ def main() -> None:
     )
     options = latentgen.TrainingOptions(
         steps=args.steps, batch_size=args.batch_size, lr=2e-3, autoencoder_lr=1e-3, generator_lr=2e-4,
-        discriminator_lr=1e-4, warmup=0.03, seed=args.seed, precision=args.precision,
+        discriminator_lr=2e-4, warmup=0.03, seed=args.seed, precision=args.precision,
     )
     recipe = make_recipe(args)
     if args.recipe == "two-stage":
         first = recipe.prepare(text)
-        latentgen.Trainer(first.model, first.objectives, run / "autoencoder", options).fit()
-        recipe = latentgen.LatentDiffusion(str(run / "autoencoder"))
+        early = replace(options, steps=args.autoencoder_steps)
+        latentgen.Trainer(first.model, first.objectives, run / "autoencoder", early).fit()
+        prior = latentgen.LatentDiffusion(str(run / "autoencoder"))
+        recipe = latentgen.JointDDGAN(prior, latentgen.DDGAN(4, **GAME))
     prepared = recipe.prepare(text)
     trainer = latentgen.Trainer(
         prepared.model, prepared.objectives, run, options, hooks=[draw_samples(max(1, args.steps // 6))]
@@ -86,8 +101,10 @@ def main() -> None:
     model = trainer.fit()
     if trainer.accelerator.is_main_process:
         test = gather(model, "test", 500)
+        use_decoding(model, None)
         print(f"exact reconstructions of {len(test['tokens'])} test sentences: "
               f"{100 * exact_share(model.reconstruct(test), test):.1f} %")
+        use_decoding(model, text.decoding)
         finish(model, run, samples=args.samples, seed=args.seed, title=f"{args.recipe} on {args.data}")
 
 
