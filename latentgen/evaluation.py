@@ -82,14 +82,19 @@ def evaluate(
     real, train = gather(model, "test", reference), gather(model, "train", train_limit)
     runner = _Rows(model, real, train, samples, sets, seed)
     size, count = min(samples, count_of(train)), count_of(train)
-    runner.add("real data", lambda k: select(train, subset(count, size, seed + k)), novelty=False)
-    runner.add("reconstruction", lambda k: model.reconstruct(select(real, subset(count_of(real), samples, seed + k))))
+
+    def chosen_of(k: int) -> Batch:
+        return select(train, subset(count, size, seed + k))
+
+    runner.add("real data", chosen_of, novelty=False)
+    runner.add("reconstruction", lambda k: model.reconstruct(chosen_of(k)), novelty=False)
     runner.add("no prior", lambda k: sample_without_prior(model, train, samples, seed + k))
     for name, chosen in _settings(model, sampler, calls):
         runner.add(name, lambda k, s=chosen: model.sample(samples, s, seed=seed + k), chosen)
     notes = [
         f"{samples} samples a set, {sets} sets, {count_of(real)} test and {count} training examples, seed {seed}.",
-        "real data: random training examples in the role of samples (their novelty means nothing and is left out).",
+        "real data: random training examples in the role of samples; reconstruction: the same ones through the "
+        "autoencoder, never test examples judged against themselves (novelty means nothing for both and is left out).",
     ]
     result = {
         "title": title or type(model.modality).__name__,
