@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
     add("--latent", type=int, default=16, help="size of a latent token")
     add("--width", type=int, default=96, help="of the autoencoder")
     add("--token-dropout", type=float, default=0.15, help="share of words hidden from the encoder in training")
-    add("--passes", type=int, default=4, help="times that a generated sentence is encoded and read again")
+    add("--passes", type=int, default=6, help="times that a generated sentence is encoded and read again")
     add("--decoder", choices=("parallel", "autoregressive"), default="parallel", help="how tokens are read off")
     add("--samples", type=int, default=500, help="sentences generated for each row of the table")
     add("--seed", type=int, default=0, help="of data order, noise and samples")

@@ -29,11 +29,12 @@ class Decoding(Component):
     mean utility over all of them, argmax_y 1/C sum_c u(y, x_c): the least Bayes risk (Kumar and Byrne 2004). The most
     probable sentence can be unlike all others; that one is like most.
 
-    With ``passes`` a sentence that was read off is encoded and read off again, so many times: the walkback of Bengio
-    et al. (2013), whose chain an autoencoder that mends hidden words (``token_dropout``) draws towards sentences of
-    the data. A parallel decoder reads tokens one by one from latents that a few calls of a sampler made, and may mix
-    two sentences; a pass costs an encoder and a decoder, and no call of the prior. What it mends is gone from the
-    latents' own sample: distances of latents are those before it.
+    With ``passes`` a sentence that was read off is encoded, a latent drawn from its posterior and read off again, so
+    many times: the chain of Bengio et al. (2013), which an autoencoder that mends hidden words (``token_dropout``)
+    draws towards sentences of the data. A parallel decoder reads tokens one by one from latents that a few calls of a
+    sampler made, and may mix two sentences; a pass costs an encoder and a decoder, and no call of the prior. The noise
+    of a pass is the same for all sentences, so that what is read is a function of the latent alone. Sentences that
+    were read again are no draws of p(x): likelihoods know nothing of passes.
 
     Draws come from a generator of this object's seed, started anew at each call: the same latents in the same batch
     give the same sentences.
@@ -172,8 +173,11 @@ class Decoded:
     def mode(self) -> Batch:
         """``tokens`` int64 [B, L], read again as often as the decoding says."""
         found = self.decoding(self.likelihood)
+        generator = torch.Generator().manual_seed(self.decoding.seed)
         for _ in range(self.decoding.passes):
-            found = self.decoding(self.autoencoder.likelihood(self.autoencoder.encode(found).mean))
+            q = self.autoencoder.encode(found)
+            noise = torch.randn(q.mean.shape[1:], generator=generator).to(q.mean)
+            found = self.decoding(self.autoencoder.likelihood(q.mean + q.std * noise))
         return found
 
     @classmethod
