@@ -26,10 +26,12 @@ TINY_MODALITY = {
     "modalities.graphs.Graphs": ["width=16", "encoder_depth=1", "decoder_depth=1"],
     "modalities.mixtures.GaussianGrid": [],
     "modalities.images.Images": ["width=8"],
+    "modalities.points.Points": ["width=16", "depth=1", "heads=2", "points=24"],
     "modalities.text.Text": ["width=16", "depth=1", "heads=2", "vocabulary=300"],
 }
+SMALL_NETWORK = {"modalities.points.hierarchical.PointArchitecture": ["width=8", "depth=1", "heads=2"]}
 FEW_EXAMPLES = {"modalities.images.Images": ["limit=8"]}
-NEEDS_NO_DATA = ("modalities.mixtures.GaussianGrid",)
+NEEDS_NO_DATA = ("modalities.mixtures.GaussianGrid", "modalities.points.Points")
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +87,8 @@ def test_a_configuration_builds_and_takes_two_steps(path: Path, tmp_path: Path) 
     changes += [f"--recipe.init_args.{change}" for change in SMALL[content["recipe"]["class_path"]]]
     network = content["recipe"].get("init_args", {}).get("network")
     if network is not None:
-        changes += [f"--recipe.init_args.network.init_args.{change}" for change in ("width=8", "depth=1", "dropout=0")]
+        sizes = SMALL_NETWORK.get(network["class_path"], ["width=8", "depth=1", "dropout=0"])
+        changes += [f"--recipe.init_args.network.init_args.{change}" for change in sizes]
     changes += ["--trainer.steps=2", "--trainer.batch_size=2", "--trainer.compile=false", f"--run={tmp_path / 'run'}"]
     job = read_job([str(path), *changes])
     torch.manual_seed(0)

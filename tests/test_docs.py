@@ -24,6 +24,7 @@ import latentgen.hooks
 import modalities.graphs
 import modalities.images
 import modalities.mixtures
+import modalities.points
 import modalities.text
 from latentgen.cli import make_parser
 from latentgen.cli.train import read_job
@@ -170,7 +171,8 @@ def test_names_exist(page: Path) -> None:
     assert not unknown, f"{page.name} names {sorted(unknown)}"
 
 
-HOMES = (latentgen, latentgen.sampler, modalities.graphs, modalities.images, modalities.mixtures, modalities.text)
+HOMES = (latentgen, latentgen.sampler, modalities.graphs, modalities.images, modalities.mixtures, modalities.text,
+         modalities.points)
 """Where a name in backticks without a module may live."""
 
 

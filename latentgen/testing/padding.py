@@ -34,8 +34,9 @@ def padding(autoencoder: Autoencoder, batch: Batch, latents: LatentSpec) -> str 
         return "not tested: every example fills all items"
     parts = _resize(batch, items, longest), _resize(batch, items, most)
     encoded = _encode(autoencoder, parts[0]), _encode(autoencoder, parts[1])
-    _same_posterior(autoencoder, parts, encoded, longest)
-    z, more = encoded[0].mean, _resize_axis(encoded[0].mean, 1, most)
+    own = own_items(encoded[0], longest, latents)
+    _same_posterior(autoencoder, parts, encoded, longest + own)
+    z, more = encoded[0].mean, _resize_axis(encoded[0].mean, 1, most + own)
     expected = autoencoder.decode(z, encoded[0].mask).log_prob(parts[0])
     found = autoencoder.decode(more, encoded[1].mask).log_prob(parts[1])
     difference = float((found - expected).abs().max())
@@ -45,6 +46,12 @@ def padding(autoencoder: Autoencoder, batch: Batch, latents: LatentSpec) -> str 
         FIX,
     )
     return f"equal with {longest} and {most} items"
+
+
+def own_items(q: DiagonalGaussian, items: int, latents: LatentSpec) -> int:
+    """Items that latents have before those of the data, such as global tokens, where the data have ``items``."""
+    most = latents.shape[0] - items
+    return min(max(0, q.mean.shape[1] - items), most) if latents.masked and q.mean.dim() > 1 else 0
 
 
 def _encode(autoencoder: Autoencoder, batch: Batch) -> DiagonalGaussian:

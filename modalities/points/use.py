@@ -83,7 +83,7 @@ def complete(
         raise ValueError(f"the prior is a {type(model.prior).__name__}; completion needs a score prior.")
     limit, count = prior.latents.shape[0] - found[0].tokens, batch["x"].shape[1]
     if more < 1 or count + more > limit:
-        raise ValueError(f"more is {more} for {count} points; give 1 to {limit - count}, the model takes {limit} in all.")
+        raise ValueError(f"more is {more} for {count} points; give 1 to {limit - count}, the model takes {limit}.")
     q = model.encode(batch)
     mask = pad(cast(Tensor, q.mask), (0, more), value=True)
     z = pad(q.mean, (0, 0, 0, more))
