@@ -34,9 +34,9 @@ def mixture(folder: Path, share: float) -> dict[str, latentgen.LatentGenerativeM
     """25 Gaussians in the plane, without an autoencoder."""
     modality, models = GaussianGrid(), {}
     score = LSGM(VPSDE(t_min=1e-3), weighting=LogNormalWeighting(3.0, 2.0), depth=3, momentum=0)
-    options = TrainingOptions(steps=int(1200 * share), batch_size=128, lr=2e-3)
+    options = TrainingOptions(steps=int(800 * share), batch_size=128, lr=2e-3)
     models["score prior"] = train(modality, score, folder / "score", options)
-    options = TrainingOptions(steps=int(3000 * share), batch_size=256, generator_lr=1e-3, discriminator_lr=1e-3)
+    options = TrainingOptions(steps=int(1800 * share), batch_size=256, generator_lr=1e-3, discriminator_lr=1e-3)
     for name, steps in (("DDGAN, T = 4", 4), ("one-shot GAN", 1)):
         recipe = DDGAN(steps, r1=0.02, depth=3)
         models[name] = train(modality, recipe, folder / f"gan{steps}", options)
@@ -49,10 +49,10 @@ def communities(folder: Path, share: float) -> dict[str, latentgen.LatentGenerat
     modality, models = Graphs(data="communities", **sizes), {}
     rates = {"lr": 2e-3, "autoencoder_lr": 2e-3, "generator_lr": 2e-4, "discriminator_lr": 2e-4, "warmup": 0.03}
     recipe = JointDDGAN(LSGM(kl_weight=Schedule(5e-4, 0.03)))
-    options = TrainingOptions(steps=int(500 * share), **rates)
+    options = TrainingOptions(steps=int(400 * share), **rates)
     models["LSGM + DDGAN"] = train(modality, recipe, folder / "joint", options)
     frozen = models["LSGM + DDGAN"].autoencoder
-    options = TrainingOptions(steps=int(400 * share), generator_lr=1e-3, discriminator_lr=1e-3)
+    options = TrainingOptions(steps=int(250 * share), generator_lr=1e-3, discriminator_lr=5e-4)
     one_shot = DDGAN(1, autoencoder=frozen, width=96, depth=3, discriminator_depth=2)
     models["one-shot GAN"] = train(modality, one_shot, folder / "gan1", options)
     return models
