@@ -2,4 +2,4 @@
 
 from modalities.text.modality import Text
 
-__all__ = ["Text"]
+__all__ = ["Decoding", "Text"]
