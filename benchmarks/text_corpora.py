@@ -92,7 +92,7 @@ def corpus(rows: Rows, name: str, text: Text, runs: Path, minutes: float, seed: 
     """All rows of a corpus."""
     stem = name.lower()
     run = runs / f"{stem}-two-stage-seed{seed}"
-    model = two_stage(minutes, text, run, seed, KL_WEIGHT, WIDTH, DEPTH)
+    model = two_stage(minutes, text, run, seed, KL_WEIGHT, WIDTH, DEPTH, share=0.5)
     rows.add(f"{name}: BLEU of reconstructed test sentences of <= {SHORT} tokens", reconstructed(model, text), ">= 90",
              note=spent(run))
     baseline = autoregressive(text, runs / f"{stem}-autoregressive-seed{seed}", minutes, seed)

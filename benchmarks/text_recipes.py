@@ -30,16 +30,17 @@ def options(seed: int) -> latentgen.TrainingOptions:
 
 
 def two_stage(
-    minutes: float, text: Text, run: Path, seed: int, kl_weight: float, width: int = 128, depth: int = 4
+    minutes: float, text: Text, run: Path, seed: int, kl_weight: float, width: int = 128, depth: int = 4,
+    share: float = FIRST,
 ) -> latentgen.LatentGenerativeModel:
     """A kept or new model: autoencoder first, then both priors."""
-    first = run.with_name(run.name + "-autoencoder")
-    trained_for(minutes * FIRST, lambda: VAE(rising(kl_weight)), text, first, options(seed))
+    early = run.with_name(run.name + "-autoencoder")
+    trained_for(minutes * share, lambda: VAE(rising(kl_weight)), text, early, options(seed))
     recipe = lambda: JointDDGAN(  # noqa: E731
-        LatentDiffusion(str(first), width=width, depth=depth), DDGAN(4, **{**REFINED, "levels": (2.5, -2.0)}),
+        LatentDiffusion(str(early), width=width, depth=depth), DDGAN(4, **{**REFINED, "levels": (2.5, -2.0)}),
         begins=0.7,
     )
-    return trained_for(minutes * (1 - FIRST), recipe, text, run, options(seed))
+    return trained_for(minutes * (1 - share), recipe, text, run, options(seed))
 
 
 def spent(run: Path) -> str:
