@@ -61,6 +61,7 @@ def evaluate(
     train_limit: int = 5000,
     nelbo: bool = True,
     title: str = "",
+    nelbo_examples: int = 256,
 ) -> Evaluation:
     """Measure a model by its modality's own figures.
 
@@ -75,6 +76,7 @@ def evaluate(
         train_limit: training examples that novelty is judged against and rows are made from.
         nelbo: also estimate -ln p(x).
         title: heading of the table.
+        nelbo_examples: test examples for it; the probability flow's part costs hundreds of network evaluations.
 
     Returns:
         The content of ``evaluation.json``: columns, rows, notes.
@@ -104,7 +106,7 @@ def evaluate(
         "better": model.modality.better(),
     }
     if nelbo:
-        add_nelbo(result, model)
+        add_nelbo(result, model, nelbo_examples)
     return result
 
 

@@ -44,6 +44,7 @@ def finish(
     seed: int = 0,
     title: str = "",
     show: bool = True,
+    nelbo_examples: int = 256,
 ) -> Path:
     """Evaluate a trained model, write ``evaluation.json`` and ``report.html``, print the table and the path.
 
@@ -56,12 +57,13 @@ def finish(
         seed: of the samples.
         title: heading.
         show: print.
+        nelbo_examples: test examples that -ln p(x) is estimated on.
 
     Returns:
         Path of ``report.html``.
     """
     run = Path(run)
-    result = evaluate(model, samples, sets, calls, seed=seed, title=title)
+    result = evaluate(model, samples, sets, calls, seed=seed, title=title, nelbo_examples=nelbo_examples)
     write_evaluation(run, result)
     model.modality.render(gather(model, "test", 16), run / "samples" / "real.png")
     model.modality.render(model.sample(16, seed=seed), run / "samples" / "generated.png")
