@@ -107,6 +107,24 @@ class SetAutoencoder(Autoencoder):
         return SetLikelihood(mean, keep, self.flaw, 0.3)
 
 
+class LeadingAutoencoder(SetAutoencoder):
+    """A global item before those of the set."""
+
+    def encode(self, batch: Batch) -> DiagonalGaussian:
+        q, mask = super().encode(batch), batch["mask"]
+        size = q.mean.shape[1] if self.flaw == "global item counts padding" else mask.sum(1)[:, None, None]
+        first = q.mean.sum(1, keepdim=True) / size
+        whole = mask.new_ones(len(mask), 1)
+        ends = (mask, whole) if self.flaw == "global item last in the mask" else (whole, mask)
+        if self.flaw == "more items than promised":
+            q, ends = DiagonalGaussian(q.mean.repeat(1, 2, 1), q.std.repeat(1, 2, 1)), (*ends, mask)
+        std = torch.cat([q.std[:, :1], q.std], dim=1)
+        return DiagonalGaussian(torch.cat([first, q.mean], dim=1), std, torch.cat(ends, dim=1))
+
+    def decode(self, z: Tensor, mask: Tensor | None = None) -> SetLikelihood:
+        return super().decode(z[:, 1:] + z[:, :1], None if mask is None else mask[:, 1:])
+
+
 class Sets(Modality):
     """Args: flaw: what is wrong; payload: not a plain value."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from broken import SetAutoencoder, Sets
+from broken import LeadingAutoencoder, SetAutoencoder, Sets
 from torch import Tensor, nn
 
 from latentgen import (
@@ -158,6 +158,27 @@ def test_a_flaw_of_an_autoencoder_is_found_by_its_own_rule(
     assert culprits(results) == [rule], format_results(results)
     assert message in found(results, rule).detail
     assert found(results, rule).fix
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("flaw", "culprit", "message"),
+    [
+        ("", None, ""),
+        ("global item last in the mask", "posterior", "mask is not the batch's"),
+        ("more items than promised", "posterior", "and the latents promise [8, 7, 2]"),
+        ("global item counts padding", "padding", "the posterior changes by"),
+        ("decoder padding leaks", "padding", "the likelihood changes by"),
+    ],
+)
+def test_latents_may_have_items_before_those_of_the_data(flaw: str, culprit: str | None, message: str) -> None:
+    """Such as global tokens: the latent of a set of N items then has more than N."""
+    torch.manual_seed(1)
+    results = check_autoencoder(LeadingAutoencoder(flaw), BATCH, LatentSpec((7, 2), "set", masked=True))
+    assert culprits(results) == ([culprit] if culprit else []), format_results(results)
+    assert message in found(results, culprit or "padding").detail
+    if not flaw:
+        assert found(results, "padding").detail.startswith("equal with")
 
 
 def test_an_exception_is_reported_with_its_line() -> None:

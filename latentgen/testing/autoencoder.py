@@ -17,7 +17,7 @@ from ..tensors import Batch, event_sum
 from .denoiser import moved_copy, without_dropout
 from .fixed_noise import FixedNoise
 from .nats import nats
-from .padding import own_items, padding
+from .padding import latent_mask, leading, padding
 from .result import CheckResult, Checks, require
 
 CLOSE = 1e-3
@@ -89,8 +89,7 @@ def _posterior(subject: Subject) -> str:
     )
     count, shape = len(next(iter(batch.values()))), latents.shape
     if latents.masked and "mask" in batch:
-        items = batch["mask"].shape[1]
-        shape = (items + own_items(q, items, latents), *shape[1:])
+        shape = (min(batch["mask"].shape[1] + leading(q, batch), shape[0]), *shape[1:])
     expected = (count, *shape)
     for name in ("mean", "std"):
         value = getattr(q, name)
@@ -109,12 +108,12 @@ def _posterior(subject: Subject) -> str:
         f"std is {float(q.std.min()):.3g} somewhere",
         "pass std through softplus or exp, or give masked items std 1",
     )
-    _posterior_mask(q, batch, latents)
+    _posterior_mask(q, batch, latents.masked)
     return f"z {list(expected[1:])}, std {float(q.std.mean()):.3g}"
 
 
-def _posterior_mask(q: DiagonalGaussian, batch: Batch, latents: LatentSpec) -> None:
-    if not latents.masked:
+def _posterior_mask(q: DiagonalGaussian, batch: Batch, masked: bool) -> None:
+    if not masked:
         require(
             q.mask is None,
             "the posterior has a mask, but latents.masked is False",
@@ -122,15 +121,13 @@ def _posterior_mask(q: DiagonalGaussian, batch: Batch, latents: LatentSpec) -> N
         )
         return
     require(
-        q.mask is not None and "mask" in batch and torch.equal(q.mask, _expected_mask(q, batch["mask"], latents)),
+        q.mask is not None
+        and "mask" in batch
+        and torch.equal(q.mask, latent_mask(batch["mask"], leading(q, batch))),
         "the posterior's mask is not the batch's, but latents.masked is True",
-        'return DiagonalGaussian(mean, std, batch["mask"]) from encode',
+        'return DiagonalGaussian(mean, std, batch["mask"]) from encode; items that every example '
+        "has, such as global tokens, stand before the others and are True in the mask",
     )
-
-
-def _expected_mask(q: DiagonalGaussian, mask: Tensor, latents: LatentSpec) -> Tensor:
-    own = own_items(q, mask.shape[1], latents)
-    return torch.cat([mask.new_ones(len(mask), own), mask], dim=1)
 
 
 @torch.no_grad()

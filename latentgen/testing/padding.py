@@ -20,6 +20,16 @@ EXAMPLES = 4
 FIX = "keep padded items out of attention, messages, means, norms and sums with the mask"
 
 
+def leading(q: DiagonalGaussian, batch: Batch) -> int:
+    """Latent items that stand before those of the data, such as global tokens; they belong to every example."""
+    return max(0, q.mean.shape[1] - batch["mask"].shape[1])
+
+
+def latent_mask(mask: Tensor, before: int) -> Tensor:
+    """The data's mask [B, N] behind so many items that are always real, shape [B, before + N]."""
+    return torch.cat([mask.new_ones(len(mask), before), mask], dim=1)
+
+
 @torch.no_grad()
 def padding(autoencoder: Autoencoder, batch: Batch, latents: LatentSpec) -> str | None:
     """Encode and decode the same examples with few and with many padded items."""
@@ -29,14 +39,14 @@ def padding(autoencoder: Autoencoder, batch: Batch, latents: LatentSpec) -> str 
     items, longest = mask.shape[1], int(mask.sum(dim=1).max())
     if not torch.equal(mask, torch.arange(items) < mask.sum(dim=1, keepdim=True)):
         return "not tested: real items do not come first"
-    most = max(items, min(latents.shape[0], longest + EXTRA))
+    before = leading(_encode(autoencoder, batch), batch)
+    most = max(items, min(latents.shape[0] - before, longest + EXTRA))
     if longest == most:
         return "not tested: every example fills all items"
     parts = _resize(batch, items, longest), _resize(batch, items, most)
     encoded = _encode(autoencoder, parts[0]), _encode(autoencoder, parts[1])
-    own = own_items(encoded[0], longest, latents)
-    _same_posterior(autoencoder, parts, encoded, longest + own)
-    z, more = encoded[0].mean, _resize_axis(encoded[0].mean, 1, most + own)
+    _same_posterior(autoencoder, parts, encoded, before + longest)
+    z, more = encoded[0].mean, _resize_axis(encoded[0].mean, 1, before + most)
     expected = autoencoder.decode(z, encoded[0].mask).log_prob(parts[0])
     found = autoencoder.decode(more, encoded[1].mask).log_prob(parts[1])
     difference = float((found - expected).abs().max())
@@ -46,12 +56,6 @@ def padding(autoencoder: Autoencoder, batch: Batch, latents: LatentSpec) -> str 
         FIX,
     )
     return f"equal with {longest} and {most} items"
-
-
-def own_items(q: DiagonalGaussian, items: int, latents: LatentSpec) -> int:
-    """Items that latents have before those of the data, such as global tokens, where the data have ``items``."""
-    most = latents.shape[0] - items
-    return min(max(0, q.mean.shape[1] - items), most) if latents.masked and q.mean.dim() > 1 else 0
 
 
 def _encode(autoencoder: Autoencoder, batch: Batch) -> DiagonalGaussian:

@@ -54,24 +54,30 @@ class PointMixture:
     def density(self, x: Tensor) -> Tensor:
         """ln p(x_i | z) for points [B, N, 3 + F], nats, shape [B, N].
 
-        The exponent is a quadratic polynomial of x, so that one product of matrices evaluates all components.
+        The exponent is a quadratic polynomial of x, so that one product of matrices evaluates all components. Its
+        terms are as large as |x|^2 / s^2: on CUDA, where float32 may mean TF32, the product is in float64.
         """
         with torch.autocast(x.device.type, enabled=False):
-            constant, quadratic = self._polynomial()
-            logits = torch.baddbmm(constant.unsqueeze(1), monomials(x[..., :3].float()), quadratic)
+            precise = torch.float64 if x.is_cuda else torch.float32
+            constant, quadratic = (part.to(precise) for part in self._polynomial())
+            powers = monomials(x[..., :3].to(precise))
+            logits = torch.baddbmm(constant.unsqueeze(1), powers, quadratic).float()
             if self.feature_mean is not None and self.feature_std is not None:
-                scaled = x[..., 3:].float() / self.feature_std
-                gap = torch.cdist(scaled, self.feature_mean / self.feature_std).square()
+                scaled, middle = x[..., 3:].float() / self.feature_std, self.feature_mean / self.feature_std
+                gap = torch.cdist(scaled, middle, compute_mode="donot_use_mm_for_euclid_dist").square()
                 size = self.feature_std.shape[0]
                 logits = logits - 0.5 * gap - self.feature_std.log().sum() - 0.5 * size * LOG_2PI
             return log_sum_exp(logits)
 
     def _covariance(self) -> Tensor:
-        eye = torch.eye(3, device=self.mean.device)
-        return torch.as_tensor(self.factor @ self.factor.mT + self.noise**2 * eye)
+        factor = self.factor.double()
+        eye = torch.eye(3, device=factor.device, dtype=torch.float64)
+        return torch.as_tensor(factor @ factor.mT + self.noise**2 * eye)
 
     def _precision(self) -> tuple[Tensor, Tensor]:
-        """Inverse [B, M, 3, 3] and determinant [B, M] of the covariances, by cross products."""
+        """Inverse [B, M, 3, 3] and determinant [B, M] of the covariances, by cross products, in float64: of a thin
+        component the determinant is the small difference of large terms.
+        """
         first, second, third = self._covariance().unbind(dim=2)
         cofactors = torch.stack(
             [torch.linalg.cross(second, third), torch.linalg.cross(third, first), torch.linalg.cross(first, second)],
@@ -81,10 +87,10 @@ class PointMixture:
         return cofactors / determinant[..., None, None], determinant
 
     def _polynomial(self) -> tuple[Tensor, Tensor]:
-        """Constant [B, M] and coefficients of the monomials [B, 9, M] of every component's logarithm."""
-        p, determinant = self._precision()
-        linear = (p @ self.mean.unsqueeze(-1)).squeeze(-1)
-        level = (self.mean * linear).sum(dim=-1)
+        """Constant [B, M] and coefficients of the monomials [B, 9, M] of every component's logarithm, float64."""
+        (p, determinant), mean = self._precision(), self.mean.double()
+        linear = (p @ mean.unsqueeze(-1)).squeeze(-1)
+        level = (mean * linear).sum(dim=-1)
         constant = self.log_weight - 0.5 * (level + determinant.log() + 3 * LOG_2PI)
         square = torch.stack([p[..., 0, 0], p[..., 1, 1], p[..., 2, 2]], dim=-1)
         mixed = 2 * torch.stack([p[..., 0, 1], p[..., 0, 2], p[..., 1, 2]], dim=-1)

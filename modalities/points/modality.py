@@ -129,8 +129,15 @@ class Points(Modality):
 
     @property
     def condition_dim(self) -> int:  # type: ignore[override]
-        """Number of classes of a class-conditional model, else 0."""
-        return int(self._learned()["classes"]) if self.condition else 0
+        """Number of classes of a class-conditional model, else 0.
+
+        Raises:
+            ValueError: if the model is to be class-conditional, and the data know no classes.
+        """
+        count = int(self._learned()["classes"]) if self.condition else 0
+        if self.condition and not count:
+            raise ValueError(f"condition is {self.condition!r}, and the data have no classes; leave it out.")
+        return count
 
     @property
     def classes(self) -> tuple[str, ...]:
