@@ -36,8 +36,8 @@ def arguments() -> argparse.Namespace:
     add("--run", type=Path, default=None, help="run folder (default: runs/points-<data>)")
     add("--recipe", choices=("two-stage", "joint", "lsgm", "vae"), default="two-stage",
         help="two-stage (autoencoder, then both priors), joint (all three at once), lsgm (end to end), vae")
-    add("--steps", type=int, default=360, help="optimizer steps (of the priors, for two-stage)")
-    add("--autoencoder-steps", type=int, default=650, help="steps of the first of two stages")
+    add("--steps", type=int, default=320, help="optimizer steps (of the priors, for two-stage)")
+    add("--autoencoder-steps", type=int, default=580, help="steps of the first of two stages")
     add("--batch-size", type=int, default=16, help="shapes a step and process (twice as many for the priors)")
     add("--kl-weight", type=float, default=1.0, help="final weight of the latent terms")
     add("--tokens", type=int, default=32, help="latent tokens (global ones for --encoder points)")
