@@ -1,15 +1,18 @@
 """Stacked MNIST: three random digits on three channels, 1,000 modes; latent GANs with T = 1, 2, 4, 8 and a score prior.
 
-All priors are trained on one frozen convolutional autoencoder, with equal numbers of steps. "T = 4" corrects the score
-prior of its own checkpoint (``JointDDGAN``), and "score prior" samples that checkpoint by its flow; the others are the
-game alone. Modes are read by a digit classifier that is trained here; 25,600 samples a model.
+All priors are trained on one frozen convolutional autoencoder, with equal numbers of steps, or for equal times where
+minutes are given. "T = 4" corrects the score prior of its own checkpoint (``JointDDGAN``), and "score prior" samples
+that checkpoint by its flow; the others are the game alone. Modes are read by a digit classifier that is trained here;
+25,600 samples a model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from budget import trained_for
 from graphs import cpu_minutes
 from harness import Rows, mean_spread
 
@@ -23,6 +26,8 @@ SAMPLES = 25_600
 JOINT = "T = 4"
 SETTINGS: dict[str, int] = {JOINT: 4, "T = 1, alone": 1, "T = 2, alone": 2, "T = 4, alone": 4, "T = 8, alone": 8}
 LEVELS = (1.5, -3.0)
+FIRST = 0.35
+"""Share of the minutes for the autoencoder."""
 
 
 def digits_classifier(folder: Path, path: Path, device: torch.device) -> Classifier:
@@ -44,11 +49,17 @@ def options(steps: int, seed: int, joint: bool = False) -> latentgen.TrainingOpt
     )
 
 
-def train_autoencoder(modality: StackedDigits, run: Path, seed: int, steps: int) -> None:
-    """The autoencoder that all priors share."""
-    torch.manual_seed(seed)
-    prepared = latentgen.VAE(kl_weight=latentgen.Schedule(1e-3, 0.3)).prepare(modality)
-    latentgen.Trainer(prepared.model, prepared.objectives, run, options(steps, seed), quiet=True).fit()
+def train(
+    modality: StackedDigits, make: Callable[[], latentgen.Recipe], run: Path, wanted: latentgen.TrainingOptions,
+    minutes: float | None,
+) -> None:
+    """Train what is not kept: a number of steps, or for a CPU time."""
+    if minutes is not None:
+        trained_for(minutes, make, modality, run, wanted)
+    elif not (run / "export" / "model.safetensors").exists():
+        torch.manual_seed(wanted.seed)
+        prepared = make().prepare(modality)
+        latentgen.Trainer(prepared.model, prepared.objectives, run, wanted, quiet=True).fit()
 
 
 def recipe_of(name: str, first: Path, width: int = 128) -> latentgen.Recipe:
@@ -58,14 +69,6 @@ def recipe_of(name: str, first: Path, width: int = 128) -> latentgen.Recipe:
         return latentgen.DDGAN(SETTINGS[name], autoencoder=inner, width=width, levels=LEVELS)
     gan = latentgen.DDGAN(SETTINGS[name], **{**REFINED, "width": width, "depth": 4, "levels": LEVELS})
     return latentgen.JointDDGAN(latentgen.LatentDiffusion(inner, width=width), gan, begins=0.5)
-
-
-def train_prior(modality: StackedDigits, first: Path, name: str, run: Path, seed: int, steps: int) -> None:
-    """The prior of a setting."""
-    torch.manual_seed(seed)
-    prepared = recipe_of(name, first).prepare(modality)
-    wanted = options(steps, seed, name == JOINT)
-    latentgen.Trainer(prepared.model, prepared.objectives, run, wanted, quiet=True).fit()
 
 
 def judge(
@@ -84,8 +87,20 @@ def stacked_mnist(
     first_steps: int = 1500,
     steps: int = 3000,
     only: tuple[str, ...] = tuple(SETTINGS),
+    minutes: float | None = None,
 ) -> None:
-    """Train what is not kept, and judge."""
+    """Train what is not kept, and judge.
+
+    Args:
+        rows: where figures go.
+        data: folder of benchmark data.
+        runs: where trained runs are kept.
+        seeds: of the trainings.
+        first_steps: of the autoencoder.
+        steps: of a prior.
+        only: settings.
+        minutes: CPU time of autoencoder and prior together, instead of steps.
+    """
     folder = data / "images" / "mnist"
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     path = runs / "stacked-classifier.safetensors"
@@ -98,12 +113,13 @@ def stacked_mnist(
     found: dict[str, dict[str, list[float]]] = {}
     for seed in seeds:
         first = runs / f"stacked-vae-seed{seed}"
-        if not (first / "export" / "model.safetensors").exists():
-            train_autoencoder(modality, first, seed, first_steps)
+        early, late = (None, None) if minutes is None else (minutes * FIRST, minutes * (1 - FIRST))
+        vae = latentgen.VAE(kl_weight=latentgen.Schedule(1e-3, 0.3))
+        train(modality, lambda v=vae: v, first, options(first_steps, seed), early)  # type: ignore[misc]
         for name in only:
             run = runs / f"stacked-{name.replace(' ', '').replace(',', '-')}-seed{seed}"
-            if not (run / "export" / "model.safetensors").exists():
-                train_prior(modality, first, name, run, seed, steps)
+            make = lambda n=name, f=first: recipe_of(n, f)  # noqa: E731
+            train(modality, make, run, options(steps, seed, name == JOINT), late)
             model = latentgen.load(run).to(device)
             model.modality = modality
             rebuilt = model.reconstruct(modality.dataset("test").__getitems__(range(SAMPLES // 10)))["x"]
