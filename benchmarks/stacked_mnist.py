@@ -28,6 +28,8 @@ SETTINGS: dict[str, int] = {JOINT: 4, "T = 1, alone": 1, "T = 2, alone": 2, "T =
 LEVELS = (1.5, -3.0)
 FIRST = 0.35
 """Share of the minutes for the autoencoder."""
+GPU, CPU = {"width": 32, "batch_size": 256}, {"width": 16, "batch_size": 64}
+"""Width of the autoencoder and examples a step: what fits a GPU, and what fits minutes of one core."""
 
 
 def digits_classifier(folder: Path, path: Path, device: torch.device) -> Classifier:
@@ -40,11 +42,13 @@ def digits_classifier(folder: Path, path: Path, device: torch.device) -> Classif
     return StackedDigits(folder, classifier=path).classifier.to(device)
 
 
-def options(steps: int, seed: int, joint: bool = False) -> latentgen.TrainingOptions:
+def options(
+    steps: int, seed: int, joint: bool = False, batch_size: int = GPU["batch_size"]
+) -> latentgen.TrainingOptions:
     """Training options of every stage; a generator that corrects a score prior takes smaller steps."""
     rate = 2e-4 if joint else 6e-4
     return latentgen.TrainingOptions(
-        steps=steps, batch_size=256, lr=2e-3, autoencoder_lr=1e-3, matrix_lr=0.01, generator_lr=rate,
+        steps=steps, batch_size=batch_size, lr=2e-3, autoencoder_lr=1e-3, matrix_lr=0.01, generator_lr=rate,
         discriminator_lr=rate, seed=seed, warmup=0.03, log_every=100, checkpoint_every=0, keep=1,
     )
 
@@ -105,7 +109,9 @@ def stacked_mnist(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     path = runs / "stacked-classifier.safetensors"
     classifier = digits_classifier(folder, path, device)
-    modality = StackedDigits(folder, classifier=path, width=32, halvings=3, latent=16)
+    size = GPU if minutes is None else CPU
+    batch_size = size["batch_size"]
+    modality = StackedDigits(folder, classifier=path, width=size["width"], halvings=3, latent=16)
     rows.add("Stacked MNIST: accuracy of the digit classifier on test digits", classifier.accuracy)
     real = modality.dataset("test").__getitems__(range(SAMPLES))["x"].to(device)
     for key, value in mode_statistics(modality.modes(real), 1000).items():
@@ -115,11 +121,11 @@ def stacked_mnist(
         first = runs / f"stacked-vae-seed{seed}"
         early, late = (None, None) if minutes is None else (minutes * FIRST, minutes * (1 - FIRST))
         vae = latentgen.VAE(kl_weight=latentgen.Schedule(1e-3, 0.3))
-        train(modality, lambda v=vae: v, first, options(first_steps, seed), early)  # type: ignore[misc]
+        train(modality, lambda v=vae: v, first, options(first_steps, seed, batch_size=batch_size), early)  # type: ignore[misc]
         for name in only:
             run = runs / f"stacked-{name.replace(' ', '').replace(',', '-')}-seed{seed}"
             make = lambda n=name, f=first: recipe_of(n, f)  # noqa: E731
-            train(modality, make, run, options(steps, seed, name == JOINT), late)
+            train(modality, make, run, options(steps, seed, name == JOINT, batch_size), late)
             model = latentgen.load(run).to(device)
             model.modality = modality
             rebuilt = model.reconstruct(modality.dataset("test").__getitems__(range(SAMPLES // 10)))["x"]
