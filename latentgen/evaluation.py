@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .model import LatentGenerativeModel, join
+from .joining import join
+from .model import LatentGenerativeModel
 from .noise import NoiseStream
 from .sampler import Sampler, make_sampler
 from .storage import replace_file
@@ -47,7 +48,7 @@ def sample_without_prior(model: LatentGenerativeModel, train: Batch, n: int, see
     mask = model.modality.sample_mask(noise.uniform())
     mask = None if mask is None else mask.to(model.device)
     z = (noise.normal(model.prior.latents.shape).to(model.device).movedim(axis, -1) * spread + center).movedim(-1, axis)
-    return model.decode(z if mask is None else z * item_mask(mask, z), mask).mode()
+    return model.read(z if mask is None else z * item_mask(mask, z), mask, noise)
 
 
 def evaluate(

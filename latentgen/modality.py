@@ -46,9 +46,13 @@ class Modality(Component, ABC):
 
     Attributes:
         condition_dim: size F of the condition, 0 for unconditional data.
+        draws: whether generated and reconstructed data are drawn from the likelihood, instead of its mode, unless the
+            caller says otherwise. Right where the likelihood is a law of its own and not a little noise on one answer:
+            a random graph with few edges has none at all as its most probable one.
     """
 
     condition_dim: int = 0
+    draws: bool = False
 
     @property
     @abstractmethod

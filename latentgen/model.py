@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +13,12 @@ from .autoencoder import Autoencoder
 from .distributions import DiagonalGaussian, Likelihood
 from .flow import flow_field, integrate
 from .inpainting import inpaint_latents, inpainting_sampler
+from .joining import join, pad_items, pad_mask, trim
 from .modality import Modality
 from .noise import NoiseStream, normal_like
 from .pretrained import PretrainedMixin
 from .prior import Prior, ScorePrior
+from .reading import drawn
 from .sampler import ProbabilityFlow, Sampler, make_sampler
 from .tensors import Batch, item_mask, over
 
@@ -73,7 +74,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         batch_size: int | None = None,
         tolerance: float | None = None,
         start: int = 0,
-        mode: bool = True,
+        mode: bool | None = None,
     ) -> Batch:
         """Generate data.
 
@@ -91,7 +92,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             batch_size: samples made at a time.
             tolerance: of the adaptive sampler.
             start: number of the first sample, to continue an earlier call.
-            mode: decode to the most probable data; False draws from the likelihood.
+            mode: True decodes to the most probable data, False draws from the likelihood, each sample by itself; None
+                leaves it to the modality (:attr:`Modality.draws`).
 
         Returns:
             A batch of n examples on the model's device. ``model.calls`` tells the function calls of one batch.
@@ -105,11 +107,10 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
                 indices = range(first, min(first + size, start + n))
                 noise = NoiseStream(seed, indices, self.prior.latents.shape)
                 mask = self.modality.sample_mask(noise.uniform())
-                mask = mask if mask is None else _trim(mask).to(self.device)
+                mask = mask if mask is None else trim(mask).to(self.device)
                 given = None if condition is None else condition[indices.start - start : indices.stop - start]
                 z = self.prior.sample(len(indices), mask, chosen, noise, given, guidance)
-                likelihood = self.autoencoder.decode(z, mask)
-                parts.append(likelihood.mode() if mode else likelihood.sample())
+                parts.append(self.read(z, mask, noise, mode))
         self.calls = chosen.calls
         return join(parts)
 
@@ -126,10 +127,26 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             return self.autoencoder.decode(z.to(self.device), None if mask is None else mask.to(self.device))
 
     @torch.no_grad()
+    def read(self, z: Tensor, mask: Tensor | None, noise: NoiseStream, mode: bool | None = None) -> Batch:
+        """The data of latents: the most probable, or a draw from the samples' own streams.
+
+        Args:
+            z: shape [B, *E].
+            mask: True where an item is real, shape [B, N], or None.
+            noise: the samples' streams, used by draws alone.
+            mode: as in :meth:`sample`.
+        """
+        with self._evaluating():
+            if self.modality.draws if mode is None else not mode:
+                return drawn(self.autoencoder, z, mask, noise)
+            return self.autoencoder.decode(z, mask).mode()
+
+    @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Batch:
-        """Encode (a posterior sample) and decode (the mode)."""
+        """Encode (a posterior sample) and decode (the mode, or a draw where the modality draws)."""
         q = self.encode(batch)
-        return self.decode(q.rsample(), q.mask).mode()
+        likelihood = self.decode(q.rsample(), q.mask)
+        return likelihood.sample() if self.modality.draws else likelihood.mode()
 
     @torch.no_grad()
     def interpolate(self, a: Batch, b: Batch, n: int = 8, tolerance: float = 1e-4) -> list[Batch]:
@@ -150,12 +167,13 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             raise ValueError(f"n is {n}; a path has at least its 2 ends.")
         (q_a, q_b), path = (self.encode(a), self.encode(b)), []
         items = max(q_a.mean.shape[1], q_b.mean.shape[1])
-        ends = [self._to_noise(_pad_items(q, items), tolerance) for q in (q_a, q_b)]
-        masks = [None if q.mask is None else _pad(q.mask, items) for q in (q_a, q_b)]
+        ends = [self._to_noise(pad_items(q, items), tolerance) for q in (q_a, q_b)]
+        masks = [None if q.mask is None else pad_mask(q.mask, items) for q in (q_a, q_b)]
         for share in torch.linspace(0, 1, n).tolist():
             z_1, mask = _slerp(ends[0], ends[1], share), masks[0 if share < 0.5 else 1]
             z_1 = z_1 if mask is None else z_1 * item_mask(mask, z_1)
-            path.append(self.decode(self._from_noise(z_1, mask, tolerance), mask).mode())
+            z = self._from_noise(z_1, mask, tolerance)
+            path.append(self.read(z, mask, NoiseStream(0, range(len(z)))))
         return path
 
     @torch.no_grad()
@@ -171,7 +189,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             chosen = make_sampler(sampler, None if sampler in ("ode", "gan") else steps)
             observe = lambda t, prediction: states.append(prediction.mean)  # noqa: E731
             chosen(denoiser, z_1, mask=mask, noise=noise, observe=observe)
-            return [self.autoencoder.decode(z, mask).mode() for z in states]
+            return [self.read(z, mask, NoiseStream(seed, range(n))) for z in states]
 
     @torch.no_grad()
     def edit(
@@ -196,7 +214,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             z_t = prior.process.marginal(q.mean, t).rsample(normal_like(q.mean, noise))
             chosen = make_sampler(sampler, None if sampler == "ode" else steps)
             z_0 = chosen(prior.denoiser, z_t, mask=q.mask, noise=noise, start=strength)
-            return self.autoencoder.decode(z_0, q.mask).mode()
+            return self.read(z_0, q.mask, noise)
 
     @torch.no_grad()
     def inpaint(
@@ -232,7 +250,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         with self._evaluating():
             z_0 = inpaint_latents(prior, q.mean, keep, chosen, q.mask, noise, given, guidance)
             self.calls = chosen.calls
-            return self.autoencoder.decode(z_0, q.mask).mode()
+            return self.read(z_0, q.mask, noise)
 
     @torch.no_grad()
     def log_prob(self, batch: Batch, method: str = "ode", draws: int = 1, tolerance: float = 1e-4) -> Tensor:
@@ -304,40 +322,6 @@ class _Evaluating:
 
     def __exit__(self, *exception: object) -> None:
         self.module.train(self.training)
-
-
-def join(parts: list[Batch]) -> Batch:
-    """Concatenate batches; item axes that were trimmed to different lengths are padded with zeros."""
-    joined: Batch = {}
-    for key in parts[0]:
-        tensors: list[Any] = [part[key] for part in parts]
-        target = [max(tensor.shape[axis] for tensor in tensors) for axis in range(1, tensors[0].dim())]
-        joined[key] = torch.cat([_pad_axes(tensor, target) for tensor in tensors])
-    return joined
-
-
-def _pad_axes(tensor: Tensor, target: list[int]) -> Tensor:
-    missing = [size - have for size, have in zip(target, tensor.shape[1:], strict=True)]
-    if not any(missing):
-        return tensor
-    return nn.functional.pad(tensor, [n for extra in reversed(missing) for n in (0, extra)])
-
-
-def _pad(mask: Tensor, items: int) -> Tensor:
-    return _pad_axes(mask, [items])
-
-
-def _pad_items(q: DiagonalGaussian, items: int) -> DiagonalGaussian:
-    if q.mask is None:
-        return q
-    extra = [items, *q.mean.shape[2:]]
-    return DiagonalGaussian(_pad_axes(q.mean, extra), _pad_axes(q.std, extra), _pad(q.mask, items))
-
-
-def _trim(mask: Tensor) -> Tensor:
-    """Drop item positions that no sample of the batch has."""
-    longest = int(mask.sum(dim=1).max())
-    return mask[:, : max(longest, 1)]
 
 
 def _slerp(a: Tensor, b: Tensor, share: float) -> Tensor:

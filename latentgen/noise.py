@@ -45,6 +45,10 @@ class NoiseStream:
         """One number in [0, 1) a sample, shape [B]."""
         return torch.from_numpy(np.array([generator.random(dtype=np.float32) for generator in self.generators]))
 
+    def seeds(self) -> list[int]:
+        """One seed of another generator a sample, 32 bits each, which is all that torch's on a CPU takes."""
+        return [int(generator.integers(2**32)) for generator in self.generators]
+
 
 def normal_like(z: Tensor, noise: NoiseStream | None) -> Tensor:
     """Standard normal noise of z's shape [B, *E]: from the samples' own streams, or torch's global one."""

@@ -12,7 +12,7 @@ FLOORS = [
     {"tensors", "latents", "noise", "component", "distributions"},
     {"process", "weighting", "times", "chain"},
     {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "gan_prior", "architecture",
-     "inpainting"},
+     "inpainting", "joining", "reading"},
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
      "optimizers", "training_options", "collapse"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "progress", "table", "plots"},

@@ -12,9 +12,12 @@ import torch
 from toy import Toy, ToyAutoencoder
 
 import latentgen
-from latentgen.model import join
+from latentgen.evaluation import sample_without_prior
+from latentgen.joining import join
+from latentgen.noise import NoiseStream
 from latentgen.storage import export_safetensors, read_safetensors
 from modalities.graphs import Graphs
+from modalities.graphs.likelihood import GraphLikelihood
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,59 @@ def test_sample_i_does_not_depend_on_batch_size_or_count(graph_model, sampler: s
     n = min(whole["mask"].shape[1], both["mask"].shape[1])
     assert torch.equal(whole["mask"][:, :n], both["mask"][:, :n])
     assert torch.equal(whole["edges"][:, :n, :n], both["edges"][:, :n, :n])
+
+
+def test_draws_depend_on_the_seed_and_the_number_alone(graph_model) -> None:
+    """A likelihood draws from a generator that neighbours share; a sample's draw must not know its neighbours."""
+    outside = torch.random.get_rng_state()
+    whole = graph_model.sample(10, steps=2, seed=3, batch_size=10, mode=False)
+    assert torch.equal(outside, torch.random.get_rng_state())
+    parts = graph_model.sample(7, steps=2, seed=3, batch_size=3, mode=False)
+    assert graphs_of(parts) == graphs_of(whole)[:7]
+    tail = graph_model.sample(3, steps=2, seed=3, start=7, mode=False)
+    assert graphs_of(tail) == graphs_of(whole)[7:]
+    assert graphs_of(graph_model.sample(10, steps=2, seed=3)) != graphs_of(whole)
+    # common latents, other streams
+    z, mask = torch.zeros(2, 5, graph_model.prior.latents.channels), torch.ones(2, 5, dtype=torch.bool)
+    one, other = (graph_model.read(z, mask, NoiseStream(seed, range(2)), mode=False) for seed in (0, 1))
+    assert graphs_of(one) != graphs_of(other)
+
+
+def test_a_modality_that_draws_is_drawn_from_everywhere(graph_model) -> None:
+    """Twelve nodes whose every edge has probability .3: the most probable graph is empty, and none should be."""
+    drawing = latentgen.LatentGenerativeModel(
+        Graphs(data="communities", train_size=12, test_size=4, draws=True), FairEdges(graph_model.autoencoder),
+        graph_model.prior,
+    )
+    test = drawing.modality.dataset("test").__getitems__([0, 1])
+    assert drawing.sample(2, steps=2)["edges"].sum() > 0
+    assert drawing.reconstruct(test)["edges"].sum() > 0
+    assert drawing.edit(test, 0.5, steps=2)["edges"].sum() > 0
+    assert all(state["edges"].sum() > 0 for state in drawing.trajectory(2, steps=2))
+    assert all(state["edges"].sum() > 0 for state in drawing.interpolate(test, test, 2, tolerance=1e-2))
+    assert sample_without_prior(drawing, test, 2, seed=0)["edges"].sum() > 0
+    assert drawing.sample(2, steps=2, mode=True)["edges"].sum() == 0
+
+
+class FairEdges(latentgen.Autoencoder):
+    """Another autoencoder's latents, and edges that know nothing of them."""
+
+    def __init__(self, inner: latentgen.Autoencoder) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def encode(self, batch):
+        return self.inner.encode(batch)
+
+    def decode(self, z, mask=None):
+        n = z.shape[1]
+        logits = torch.tensor([0.7, 0.3]).log().expand(len(z), n, n, 2)
+        return GraphLikelihood(torch.zeros(len(z), n, 1), logits, mask)
+
+
+def graphs_of(batch: latentgen.Batch) -> list[list[list[int]]]:
+    """Adjacency lists without padding."""
+    return [edges[mask][:, mask].tolist() for edges, mask in zip(batch["edges"], batch["mask"], strict=True)]
 
 
 def test_seeds_matter_and_repeat(model) -> None:

@@ -50,6 +50,8 @@ class Graphs(Modality):
         max_nodes: largest graph; found in the data when left out.
         options: further arguments of a generator, such as ``{"nodes": 20}``.
         limit: use at most this many training graphs of a file.
+        draws: draw nodes and edges from their probabilities instead of taking the most probable graph: for graphs that
+            are random given a few numbers, such as block models, whose latents need not carry every edge.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Graphs(Modality):
         max_nodes: int | None = None,
         options: Mapping[str, Any] | None = None,
         limit: int | None = None,
+        draws: bool = False,
     ) -> None:
         if protocol not in ("gdss", "spectre", "molecules"):
             raise ValueError(f"protocol is {protocol!r}; choose gdss, spectre or molecules.")
@@ -75,6 +78,7 @@ class Graphs(Modality):
         self.latent, self.width, self.encoder_depth, self.decoder_depth = latent, width, encoder_depth, decoder_depth
         self.train_size, self.test_size, self.seed = train_size, test_size, seed
         self.limit_nodes, self.options, self.limit = max_nodes, dict(options or {}), limit
+        self.draws = draws
         self._state: dict[str, Tensor] = {}
 
     @cached_property
