@@ -36,7 +36,7 @@ class Problem:
     make: Callable[[Path | None], Graphs | None]
     steps: int
     samples: int
-    kl_weight: float = 0.03
+    kl_weight: float | latentgen.Schedule = 0.03
     batch_size: int = 64
     lr: float = 2e-3
     calls: tuple[int, ...] = (6, 10, 25)
@@ -91,7 +91,16 @@ PROBLEMS = {
     "planar64": Problem(
         "planar64", _file("graphs/planar.jsonl", valid="planar", latent=12), 600, 40, batch_size=16, seeds=1
     ),
-    "sbm": Problem("sbm", _file("graphs/sbm.jsonl", valid="sbm_lite", latent=12), 150, 40, batch_size=4, seeds=1),
+    # a block model's edges are random given the blocks: latents carry the blocks, edges are drawn
+    "sbm": Problem(
+        "sbm",
+        _file("graphs/sbm.jsonl", valid="sbm_lite", draws=True),
+        1200,
+        40,
+        kl_weight=latentgen.Schedule(1e-3, 0.3, portion=0.8, begins=0.4),
+        batch_size=8,
+        seeds=1,
+    ),
     "qm9": Problem(
         "qm9", _file("molecules/qm9.csv", protocol="molecules"), 2500, 2000, seeds=1, family="molecules"
     ),
@@ -108,9 +117,10 @@ PROBLEMS = {
     ),
     "sbm_gpu": Problem(
         "sbm_gpu",
-        _file("graphs/sbm.jsonl", valid="sbm_lite", latent=12, width=96),
-        868,
+        _file("graphs/sbm.jsonl", valid="sbm_lite", width=96, draws=True),
+        2000,
         40,
+        kl_weight=latentgen.Schedule(1e-3, 0.3, portion=0.8, begins=0.4),
         batch_size=16,
         calls=(10, 25, 100),
         seeds=1,
@@ -159,7 +169,8 @@ def train(
         model.modality = graphs
         return model
     torch.manual_seed(seed)
-    kl_weight = latentgen.Schedule(5e-4, problem.kl_weight)
+    given = problem.kl_weight
+    kl_weight = given if isinstance(given, latentgen.Schedule) else latentgen.Schedule(5e-4, given)
     share = 1.0
     if recipe == "lsgm":
         chosen: latentgen.Recipe = latentgen.LSGM(kl_weight=kl_weight, **problem.recipe)
