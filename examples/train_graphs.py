@@ -28,6 +28,8 @@ def arguments() -> argparse.Namespace:
     add("--steps", type=int, default=1200, help="optimizer steps (of each stage)")
     add("--batch-size", type=int, default=64, help="graphs a step and process")
     add("--kl-weight", type=float, default=0.03, help="final weight of the latent terms")
+    add("--draws", action="store_true", help="draw edges from their probabilities: for block models, whose edges are "
+        "random given the blocks; the KL weight then rises late, and 0.3 is a good one")
     add("--protocol", choices=("spectre", "gdss", "molecules"), default="spectre", help="figures to compute")
     add("--valid", default="connected", help="validity rule: connected, planar, tree, sbm_lite, community")
     add("--samples", type=int, default=1000, help="graphs generated for each row of the table")
@@ -43,7 +45,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     run = args.run or Path("runs") / f"graphs-{Path(args.data).stem}"
-    graphs = Graphs(data=args.data, protocol=args.protocol, valid=args.valid)
+    graphs = Graphs(data=args.data, protocol=args.protocol, valid=args.valid, draws=args.draws)
     for note in graphs.collection.notes:
         print(note)
     print(f"{len(graphs.dataset('train'))} training graphs of at most {graphs.latents.shape[0]} nodes; "
@@ -58,6 +60,8 @@ def main() -> None:
         precision=args.precision,
     )
     kl_weight = latentgen.Schedule(5e-4, args.kl_weight)
+    if args.draws:
+        kl_weight = latentgen.Schedule(1e-3, args.kl_weight, portion=0.8, begins=0.4)
     if args.recipe == "lsgm":
         recipe: latentgen.Recipe = latentgen.LSGM(kl_weight=kl_weight)
     else:
