@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from modalities.images.readers.archive import open_archive
+from latentgen.archive import open_archive
 from modalities.images.readers.decoding import CHANNELS, Decoding
+from modalities.images.readers.files import LIMIT
 from modalities.images.readers.image_set import PARTS, ImageSet, Parts, Pixels, refuse_bytes
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -43,7 +44,7 @@ def read_npz(path: Path, decoding: Decoding) -> Parts:
     Raises:
         ValueError: if it is damaged, or has no such array.
     """
-    archive = open_archive(path)
+    archive = open_archive(path, LIMIT)
     with archive:
         names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
     images, labels = _by_part(names, IMAGE_NAMES), _by_part(names, LABEL_NAMES)

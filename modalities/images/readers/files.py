@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from modalities.images.readers.archive import open_archive, plain_files, read_member
+from latentgen.archive import open_archive, plain_files, read_member
 from modalities.images.readers.decoding import Decoding, stacked
 from modalities.images.readers.image_set import PARTS, ImageSet, Parts, number_classes, part_of
 
+LIMIT = 2**34
+"""Bytes that an archive of images may unpack to."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".pbm", ".tif", ".tiff")
 
 
@@ -100,16 +101,13 @@ def _in_folder(folder: Path) -> Iterator[ImageFile]:
 
 
 def _in_archive(path: Path, part: str) -> Iterator[ImageFile]:
-    archive = open_archive(path)
+    archive = open_archive(path, LIMIT)
     members = [info for info in plain_files(archive) if is_image(info.filename)]
     top = _common_top([PurePosixPath(info.filename) for info in members])
     for info in members:
         below = PurePosixPath(*PurePosixPath(info.filename).parts[top:])
-        yield ImageFile(below, part or _part(below), f"{info.CRC}-{info.file_size}", partial(_member, archive, info))
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    return read_member(archive, info)
+        read = partial(read_member, archive, info)
+        yield ImageFile(below, part or _part(below), f"{info.CRC}-{info.file_size}", read)
 
 
 def _common_top(paths: Sequence[PurePosixPath]) -> int:

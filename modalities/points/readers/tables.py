@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
-from .archive import DAMAGE, open_archive
+from latentgen.archive import open_archive, plain_files, read_member
+
 from .shape import Array, Shape, shape_of
 from .voxels import surface_voxels
 
@@ -136,19 +137,12 @@ def _part(key: str) -> tuple[str, str]:
 
 
 def _members(name: str, data: bytes) -> dict[str, Callable[[], Array]]:
-    archive = open_archive(io.BytesIO(data), name)
+    archive = open_archive(io.BytesIO(data), name=name)
 
     def reader(member: zipfile.ZipInfo) -> Callable[[], Array]:
-        def read() -> Array:
-            try:
-                content = archive.read(member)
-            except DAMAGE as error:
-                raise ValueError(f"{name}/{member.filename} cannot be read ({error}); get it again.") from None
-            return _array(f"{name}/{member.filename}", content)
+        return lambda: _array(f"{name}/{member.filename}", read_member(archive, member))
 
-        return read
-
-    return {member.filename.removesuffix(".npy"): reader(member) for member in archive.infolist()}
+    return {member.filename.removesuffix(".npy"): reader(member) for member in plain_files(archive)}
 
 
 def _array(name: str, data: bytes) -> Array:

@@ -126,7 +126,7 @@ def test_a_damaged_member_is_named(tmp_path) -> None:
     data[60] ^= 255
     path = tmp_path / "all.zip"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"all.zip/a/chair.off cannot be read"):
+    with pytest.raises(ValueError, match=r"all.zip/a/chair.off: the member must be readable"):
         read_shapes(path, "train")
 
 
