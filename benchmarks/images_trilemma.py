@@ -16,12 +16,14 @@ from latentgen import (
     DDGAN,
     DDIM,
     LSGM,
+    VAE,
     AdaptiveProbability,
     Ancestral,
     DataDiffusion,
     GANSampler,
     GridAugmentation,
     JointDDGAN,
+    LatentDiffusion,
     PredictorCorrector,
     ProbabilityFlow,
     Recipe,
@@ -37,6 +39,7 @@ from modalities.images import Images
 SAMPLES = 128
 """Images a set, in every row: as many as the slowest sampler makes in a quarter of an hour."""
 SETS = 3
+PRIOR = {"width": 128, "depth": 4}
 PIXEL_NETWORK = UNetArchitecture(16, (1, 2, 2), 1, (7,))
 
 
@@ -50,23 +53,57 @@ class Setting:
     sets: int = SETS
 
 
-def recipes() -> dict[str, Callable[[], Recipe]]:
-    """What is trained, each for the same time."""
+@dataclass(frozen=True)
+class Stage:
+    """A training on the way to a model.
+
+    Attributes:
+        name: of its run.
+        share: of the model's time.
+        make: its recipe, given the folder of runs.
+        rate: factor of the learning rates.
+    """
+
+    name: str
+    share: float
+    make: Callable[[Path], Recipe]
+    rate: float = 1.0
+
+
+FIRST = Stage("latent-autoencoder", 0.25, lambda runs: VAE(Schedule(1e-3, 0.3)))
+"""Both latent models have this stage, and its time counts for both."""
+
+
+def stages() -> dict[str, tuple[Stage, ...]]:
+    """What is trained, each model for the same time in all."""
+    inner = lambda runs: str(runs / "mnist-trilemma-latent-autoencoder")  # noqa: E731
+    between = "latent-frozen"
     return {
-        "pixel diffusion": lambda: DataDiffusion(network=PIXEL_NETWORK),
-        "pixel DDGAN": lambda: DDGAN(
+        "pixel diffusion": (Stage("pixel-diffusion", 1, lambda runs: DataDiffusion(network=PIXEL_NETWORK)),),
+        "pixel DDGAN": (Stage("pixel-DDGAN", 1, lambda runs: DDGAN(
             4, network=PIXEL_NETWORK, spacing="time", width=64, r1=0.05, r1_interval=8, discriminator_depth=4
-        ),
-        "one-shot GAN": lambda: DDGAN(
+        )),),
+        "one-shot GAN": (Stage("one-shot-GAN", 1, lambda runs: DDGAN(
             1, network=PIXEL_NETWORK, width=64, r1=0.5, r1_interval=8, discriminator_depth=4, minibatch_std=4,
             augmentation=GridAugmentation(flip=False, turn=False, luma_flip=False),
             control=AdaptiveProbability(images=50_000),
+        )),),
+        # the autoencoder takes four fifths of an end-to-end step: most steps are made while it stands still
+        "LSGM": (
+            FIRST,
+            Stage(between, 0.55, lambda runs: LatentDiffusion(inner(runs), **PRIOR)),
+            Stage("LSGM", 0.2, lambda runs: LSGM(
+                kl_weight=0.3, autoencoder=inner(runs), prior=str(runs / f"mnist-trilemma-{between}")
+            ), 0.35),
         ),
         # fewer, noisier levels than on graphs, and a mean held on to: the game alone made digits worse
-        "latent": lambda: JointDDGAN(
-            LSGM(kl_weight=Schedule(1e-3, 0.3), width=96, depth=3),
-            DDGAN(**{**REFINED, "levels": (1.0, -3.0), "regression": 30.0}),
-            begins=0.85,
+        "latent DDGAN": (
+            FIRST,
+            Stage("latent-DDGAN", 0.75, lambda runs: JointDDGAN(
+                LatentDiffusion(inner(runs), **PRIOR),
+                DDGAN(**{**REFINED, "levels": (1.0, -3.0), "regression": 30.0}),
+                begins=0.75,
+            )),
         ),
     }
 
@@ -80,9 +117,9 @@ def settings() -> list[Setting]:
         Setting("VP-ODE", "pixel diffusion", ProbabilityFlow(1e-4), 1),
         Setting("DDGAN-4", "pixel DDGAN", GANSampler()),
         Setting("one-shot GAN + ADA", "one-shot GAN", GANSampler()),
-        Setting("LSGM-ODE", "latent", ProbabilityFlow(1e-3)),
-        Setting("LSGM-DDIM-10", "latent", make_sampler("ddim", 10)),
-        Setting("latent DDGAN-4", "latent", GANSampler()),
+        Setting("LSGM-ODE", "LSGM", ProbabilityFlow(1e-3)),
+        Setting("LSGM-DDIM-10", "LSGM", make_sampler("ddim", 10)),
+        Setting("latent DDGAN-4", "latent DDGAN", GANSampler()),
     ]
 
 
@@ -96,6 +133,13 @@ def seconds_for_100(model: latentgen.LatentGenerativeModel, sampler: Sampler) ->
     return sorted(times)[2]
 
 
+def rates(name: str, factor: float) -> dict[str, float]:
+    """Learning rates of a stage of a model."""
+    adversarial = 1e-4 if name == "latent DDGAN" else 4e-4
+    scaled = {key: value * factor if key.endswith("lr") else value for key, value in RATES.items()}
+    return {**scaled, "generator_lr": adversarial, "discriminator_lr": adversarial}
+
+
 def trilemma(rows: Rows, data: Path, runs: Path, minutes: float) -> None:
     """Train what is not kept, and fill the table."""
     features = classifier_of(data, runs)
@@ -104,24 +148,22 @@ def trilemma(rows: Rows, data: Path, runs: Path, minutes: float) -> None:
         "pixels": Images(data / "images" / "mnist", layout="pixels", features=features),
     }
     models = {}
-    for name, make in recipes().items():
-        modality = images["latent" if name == "latent" else "pixels"]
-        rates = {**RATES, "generator_lr": 4e-4, "discriminator_lr": 4e-4}
-        if name == "latent":
-            rates |= {"generator_lr": 1e-4, "discriminator_lr": 1e-4}
-        options = latentgen.TrainingOptions(**rates)  # type: ignore[arg-type]
-        run = runs / f"mnist-trilemma-{name.replace(' ', '-')}"
-        models[name] = trained_for(minutes, make, modality, run, options)
-        record = training_record(run)
-        rows.add(f"MNIST trilemma, training of {name}: CPU-minutes", record["CPU-minutes"],
-                 note=f"{record['steps']:.0f} steps")
-    real, train = gather(models["latent"], "test"), gather(models["latent"], "train", 10_000)
+    for name, parts in stages().items():
+        modality, records = images["pixels" if "pixel" in name or "one-shot" in name else "latent"], []
+        for stage in parts:
+            run = runs / f"mnist-trilemma-{stage.name}"
+            options = latentgen.TrainingOptions(**rates(name, stage.rate))  # type: ignore[arg-type]
+            models[name] = trained_for(minutes * stage.share, lambda s=stage: s.make(runs), modality, run, options)
+            records.append(training_record(run))
+        rows.add(f"MNIST trilemma, training of {name}: CPU-minutes", sum(record["CPU-minutes"] for record in records),
+                 note=" + ".join(f"{record['steps']:.0f}" for record in records) + " steps")
+    real, train = gather(models["LSGM"], "test"), gather(models["LSGM"], "train", 10_000)
     judge = images["latent"]
     label = judge.feature_map().name
     found: dict[str, dict[str, float]] = {}
     floors = [judge.evaluate(select(train, subset(10_000, SAMPLES, k)), real, train) for k in range(SETS)]
     rebuilt = [
-        judge.evaluate(models["latent"].reconstruct(select(real, subset(10_000, SAMPLES, k))), real, train)
+        judge.evaluate(models["LSGM"].reconstruct(select(real, subset(10_000, SAMPLES, k))), real, train)
         for k in range(SETS)
     ]
     _report(rows, "real data", floors, label)

@@ -88,6 +88,20 @@ def trained_autoencoder(given: str | Autoencoder) -> Autoencoder:
     return found.autoencoder if isinstance(found, StandardizedAutoencoder) else found
 
 
+def trained_prior(given: str | ScorePrior, latents: LatentSpec) -> ScorePrior:
+    """The score prior itself, or that of the model at a path.
+
+    Raises:
+        ValueError: if the model has none, or one of other latents.
+    """
+    found = LatentGenerativeModel.from_pretrained(given).prior.score_prior if isinstance(given, str) else given
+    if found is None:
+        raise ValueError(f"prior is {given!r}, a model without a score prior; give one of LSGM or LatentDiffusion.")
+    if found.latents != latents:
+        raise ValueError(f"prior is of latents {found.latents}, but the modality's are {latents}; give one of those.")
+    return found
+
+
 class VAE(Recipe):
     """An autoencoder with a standard normal prior.
 
@@ -123,6 +137,13 @@ class LSGM(Recipe):
         momentum: of the running statistics that standardise the latents; 0 leaves their scale free.
         network: another architecture in the place of the transformer.
         autoencoder: a trained one to start from, or the path of a model that holds it; None starts from scratch.
+        prior: a score prior to start from, or the path of a model that holds it, which learned the latents of
+            ``autoencoder`` (``LatentDiffusion``). Most of the time then goes into steps that are cheap, as the
+            autoencoder stands still, and end-to-end training is the last stage. Process, parameterisation and sizes are
+            that prior's own.
+
+    Raises:
+        ValueError: if ``prior`` is given without ``autoencoder``.
     """
 
     def __init__(
@@ -141,9 +162,12 @@ class LSGM(Recipe):
         momentum: float = 0.01,
         network: Architecture | None = None,
         autoencoder: str | Autoencoder | None = None,
+        prior: str | ScorePrior | None = None,
     ) -> None:
+        if prior is not None and autoencoder is None:
+            raise ValueError("prior is given without autoencoder; give the one whose latents it learned as well.")
         self.self_condition, self.momentum, self.network = self_condition, momentum, network
-        self.autoencoder = autoencoder
+        self.autoencoder, self.prior = autoencoder, prior
         self.process = process if process is not None else VPSDE()
         self.kl_weight = kl_weight if kl_weight is not None else Schedule(1e-3, 1.0)
         self.weighting = weighting if weighting is not None else LogNormalWeighting()
@@ -159,6 +183,14 @@ class LSGM(Recipe):
             if self.autoencoder is not None:  # its latents have a scale already, which the prior should not see change
                 scaled.fit(batches(modality, modality.dataset("train"), limit=4096))
             autoencoder = scaled
+        prior = self._prior(modality) if self.prior is None else trained_prior(self.prior, modality.latents)
+        objective = JointELBO(
+            autoencoder, prior, self.weighting, self.times, self.kl_weight, prior_times=self.prior_times
+        )
+        return Prepared(LatentGenerativeModel(modality, autoencoder, prior), [objective])
+
+    def _prior(self, modality: Modality) -> ScorePrior:
+        """A new one."""
         denoiser = make_denoiser(
             modality.latents,
             self.process,
@@ -171,11 +203,7 @@ class LSGM(Recipe):
             self.self_condition,
             self.network,
         )
-        prior = ScorePrior(modality.latents, denoiser, CONDITION_DROPOUT if modality.condition_dim else 0.0)
-        objective = JointELBO(
-            autoencoder, prior, self.weighting, self.times, self.kl_weight, prior_times=self.prior_times
-        )
-        return Prepared(LatentGenerativeModel(modality, autoencoder, prior), [objective])
+        return ScorePrior(modality.latents, denoiser, CONDITION_DROPOUT if modality.condition_dim else 0.0)
 
 
 class LatentDiffusion(Recipe):

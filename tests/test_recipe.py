@@ -76,3 +76,32 @@ def test_lsgm_starts_from_a_trained_autoencoder(tmp_path: Path) -> None:
     q = model.encode({"x": torch.stack([item["x"] for item in Toy().dataset("train")])})
     spread = (q.mean.var(0, unbiased=False) + (q.std**2).mean(0)).sqrt()
     torch.testing.assert_close(spread, torch.ones(2), atol=1e-4, rtol=0)
+
+
+def test_lsgm_goes_on_from_a_latent_diffusion_model(tmp_path: Path) -> None:
+    """Before its first step it is that model; after some, encoder, decoder and prior have all moved."""
+    fit(latentgen.VAE(), tmp_path / "vae", steps=30)
+    small = {"width": 16, "depth": 1, "heads": 2}
+    second = fit(latentgen.LatentDiffusion(str(tmp_path / "vae"), **small), tmp_path / "prior")  # type: ignore[arg-type]
+    recipe = latentgen.LSGM(autoencoder=str(tmp_path / "prior"), prior=str(tmp_path / "prior"))
+    model = recipe.prepare(Toy()).model
+    torch.testing.assert_close(model.sample(5, steps=3)["x"], second.sample(5, steps=3)["x"])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    prepared = recipe.prepare(Toy())
+    options = latentgen.TrainingOptions(steps=3, batch_size=8)
+    moved = latentgen.Trainer(prepared.model, prepared.objectives, tmp_path / "end", options, quiet=True).fit()
+    for part in ("autoencoder.autoencoder.", "prior."):
+        assert any(not torch.equal(v, before[n]) for n, v in moved.state_dict().items() if n.startswith(part)), part
+
+
+def test_a_prior_to_start_from_must_fit(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="prior is given without autoencoder"):
+        latentgen.LSGM(prior="somewhere")
+    first = fit(latentgen.VAE(), tmp_path / "vae")
+    with pytest.raises(ValueError, match="a model without a score prior"):
+        latentgen.LSGM(autoencoder=first.autoencoder, prior=str(tmp_path / "vae")).prepare(Toy())
+    other = latentgen.ScorePrior(
+        latentgen.LatentSpec((3,)), make_denoiser(latentgen.LatentSpec((3,)), latentgen.VPSDE(), width=16, depth=1)
+    )
+    with pytest.raises(ValueError, match="prior is of latents"):
+        latentgen.LSGM(autoencoder=first.autoencoder, prior=other).prepare(Toy())
