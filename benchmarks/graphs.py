@@ -40,6 +40,7 @@ class Problem:
     batch_size: int = 64
     lr: float = 2e-3
     calls: tuple[int, ...] = (6, 10, 25)
+    ancestral: tuple[int, ...] = ()
     family: str = "spectre"
     seeds: int | None = None
     sets: int = 10
@@ -135,6 +136,7 @@ PROBLEMS = {
         kl_weight=0.1,
         batch_size=512,
         calls=(6, 10, 25),
+        ancestral=(25,),
         seeds=1,
         sets=1,
         gate_sets=1,
@@ -241,6 +243,9 @@ def collect(
         for calls in problem.calls:
             batch = model.sample(n, steps=calls, seed=sample_seed, batch_size=500)
             note(f"{model.calls} calls", judge(batch))
+        for calls in problem.ancestral:
+            batch = model.sample(n, "ancestral", steps=calls, seed=sample_seed, batch_size=500)
+            note(f"{model.calls} calls, ancestral", judge(batch))
         if number >= problem.gate_sets:
             continue
         pick = torch.randperm(len(judge.train["mask"]), generator=generator)[:n]
