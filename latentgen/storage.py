@@ -214,8 +214,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _refusal(path: Path, error: Exception) -> str:
     """Why a file is not read, and what to do about it."""
     with open(path, "rb") as handle:
-        start = handle.read(4)
-    if start.startswith(_PICKLE_STARTS):
+        start = handle.read(9)
+    # a safetensors file begins with the length of its header, whose low bytes may be anything, and a brace
+    if start.startswith(_PICKLE_STARTS) and start[4:] != b"\0\0\0\0{":
         return (
             f"path is {path}, which looks like a pickle, and pickles can run code, so they are "
             "never loaded; convert it where you trust it, with "
