@@ -138,7 +138,7 @@ def stacked_mnist(
             _note(found, name, {**judge(model, modality, seed, "gan"), **more})
             if name == JOINT:
                 _note(found, "score prior", judge(model, modality, seed, "dpm", 25))
-    report(rows, found)
+    report(rows, found, "" if minutes is None else f", {minutes:g} CPU-minutes")
 
 
 def _note(found: dict[str, dict[str, list[float]]], name: str, figures: dict[str, float]) -> None:
@@ -146,11 +146,11 @@ def _note(found: dict[str, dict[str, list[float]]], name: str, figures: dict[str
         found.setdefault(name, {}).setdefault(key, []).append(value)
 
 
-def report(rows: Rows, found: dict[str, dict[str, list[float]]]) -> None:
-    """Rows, with goals for T = 4."""
+def report(rows: Rows, found: dict[str, dict[str, list[float]]], budget: str) -> None:
+    """Rows, with goals for T = 4 and the budget in their names."""
     goals = {"modes": ">= 1000", "mode_kl": "<= 0.10"}
     for name, figures in found.items():
         for key, values in figures.items():
             mean, spread = mean_spread(values)
-            rows.add(f"Stacked MNIST, {name}: {key}", mean, goals.get(key, "") if name == JOINT else "",
+            rows.add(f"Stacked MNIST{budget}, {name}: {key}", mean, goals.get(key, "") if name == JOINT else "",
                      spread=spread, note=f"{len(values)} seeds")
