@@ -149,6 +149,28 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         return likelihood.sample() if self.modality.draws else likelihood.mode()
 
     @torch.no_grad()
+    def reread(self, batch: Batch, passes: int = 6, seed: int = 0) -> Batch:
+        """Encode, draw from the posterior, decode: :meth:`reconstruct`, again and again.
+
+        The chain of a generalised denoising autoencoder (Bengio et al. 2013), which is drawn towards data: it mends
+        what few calls of a sampler left between two examples. A pass costs an encoder and a decoder and no call of the
+        prior. What was read again is no draw of p(x): likelihoods know nothing of passes.
+
+        Args:
+            batch: B examples, such as generated ones.
+            passes: how often, 1 or more.
+            seed: of all draws; they depend on the whole batch. The global generator is left as it was.
+        """
+        if passes < 1:
+            raise ValueError(f"passes is {passes}; give how often to encode and decode again, 1 or more.")
+        devices = [] if self.device.type == "cpu" else [self.device]
+        with torch.random.fork_rng(devices, device_type=self.device.type):
+            torch.manual_seed(seed)
+            for _ in range(passes):
+                batch = self.reconstruct(batch)
+        return batch
+
+    @torch.no_grad()
     def interpolate(self, a: Batch, b: Batch, n: int = 8, tolerance: float = 1e-4) -> list[Batch]:
         """A path from a to b: spherical in the noise space of the probability flow, which is a one-to-one code.
 

@@ -105,6 +105,19 @@ def graphs_of(batch: latentgen.Batch) -> list[list[list[int]]]:
     return [edges[mask][:, mask].tolist() for edges, mask in zip(batch["edges"], batch["mask"], strict=True)]
 
 
+def test_reading_again_repeats_reconstructions_from_a_seed(graph_model) -> None:
+    batch = graph_model.modality.dataset("test").__getitems__([0, 1, 2])
+    outside = torch.random.get_rng_state()
+    found = graph_model.reread(batch, 2, seed=5)
+    assert torch.equal(outside, torch.random.get_rng_state())
+    assert graphs_of(graph_model.reread(batch, 2, seed=5)) == graphs_of(found)
+    assert graphs_of(graph_model.reread(batch, 2, seed=6)) != graphs_of(found)
+    torch.manual_seed(5)
+    assert graphs_of(graph_model.reconstruct(graph_model.reconstruct(batch))) == graphs_of(found)
+    with pytest.raises(ValueError, match="passes is 0"):
+        graph_model.reread(batch, 0)
+
+
 def test_seeds_matter_and_repeat(model) -> None:
     a, b, c = (model.sample(5, steps=3, seed=seed)["x"] for seed in (1, 1, 2))
     assert torch.equal(a, b)
