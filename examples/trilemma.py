@@ -1,10 +1,10 @@
 """The generative learning trilemma on two kinds of data: score prior, few-step GAN and one-shot GAN side by side.
 
-    accelerate launch examples/trilemma.py            # about twelve minutes on one CPU core
+    accelerate launch examples/trilemma.py            # about ten minutes on one CPU core
     accelerate launch examples/trilemma.py --quick    # less than a minute, to see that it runs
 
-Times are extrapolated from single steps; with --data mixture and --data communities in two terminals, two cores take
-about nine minutes. Each kind of data ends with a table and a page (trilemma.html) of quality, coverage and speed.
+With --data mixture and --data communities in two terminals it takes two cores and less time. Each kind of data ends with
+a table and a page (trilemma.html) of quality, coverage and speed.
 """
 
 from __future__ import annotations
