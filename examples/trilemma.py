@@ -3,8 +3,8 @@
     accelerate launch examples/trilemma.py            # about ten minutes on one CPU core
     accelerate launch examples/trilemma.py --quick    # less than a minute, to see that it runs
 
-With --data mixture and --data communities in two terminals it takes two cores and less time. Each kind of data ends with
-a table and a page (trilemma.html) of quality, coverage and speed.
+With --data mixture and --data communities in two terminals it takes two cores and less time. Each kind of data
+ends with a table and a page (trilemma.html) of quality, coverage and speed.
 """
 
 from __future__ import annotations
