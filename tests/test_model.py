@@ -69,9 +69,9 @@ def test_draws_depend_on_the_seed_and_the_number_alone(graph_model) -> None:
 
 
 def test_a_modality_that_draws_is_drawn_from_everywhere(graph_model) -> None:
-    """Twelve nodes whose every edge has probability .3: the most probable graph is empty, and none should be."""
+    """Graphs whose every edge has probability .3: the most probable graph is empty, and none should be."""
     drawing = latentgen.LatentGenerativeModel(
-        Graphs(data="communities", train_size=12, test_size=4, draws=True), FairEdges(graph_model.autoencoder),
+        Graphs(data="communities", train_size=12, test_size=4, draws=True), RandomEdges(graph_model.autoencoder),
         graph_model.prior,
     )
     test = drawing.modality.dataset("test").__getitems__([0, 1])
@@ -84,7 +84,7 @@ def test_a_modality_that_draws_is_drawn_from_everywhere(graph_model) -> None:
     assert drawing.sample(2, steps=2, mode=True)["edges"].sum() == 0
 
 
-class FairEdges(latentgen.Autoencoder):
+class RandomEdges(latentgen.Autoencoder):
     """Another autoencoder's latents, and edges that know nothing of them."""
 
     def __init__(self, inner: latentgen.Autoencoder) -> None:

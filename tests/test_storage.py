@@ -99,9 +99,9 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
         read_safetensors(path)
 
 
-@pytest.mark.parametrize("size", [0x80, 0x0280, 0x4B50])
+@pytest.mark.parametrize("size", [0x80, 0x0280])
 def test_a_damaged_file_is_no_pickle_whatever_its_header_is_long(tmp_path: Path, size: int) -> None:
-    """A header of 128 bytes begins with the byte that pickles begin with; 0x4b50 is the start of a zip."""
+    """A header of 128 bytes begins with the byte that pickles begin with."""
     header = b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'.ljust(size)
     path = tmp_path / "model.safetensors"
     path.write_bytes(size.to_bytes(8, "little") + header + bytes(7))
