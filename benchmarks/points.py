@@ -14,11 +14,14 @@ from harness import Rows, arguments, wanted
 def main() -> None:
     """Run what was asked for."""
     args = arguments(
-        __doc__ or "", "20 minutes of one core for the chairs and a seed, 35 for ModelNet10 and a seed, 3 for the rest",
+        __doc__ or "",
+        "20 minutes of one core and a seed for each of chairs, latent points and classes, 35 for ModelNet10 and a "
+        "seed, 3 for the rest",
         minutes=True,
     )
     rows, seeds = Rows(args.json), range(args.seeds)
-    from points_shapes import chairs, modelnet
+    from points_classes import classes
+    from points_shapes import chairs, latent_points, modelnet
     from points_speed import chamfer_speed, memory, sampling_speed
 
     if wanted(args.only, "speed"):
@@ -28,6 +31,10 @@ def main() -> None:
         memory(rows)
     if wanted(args.only, "chairs"):
         chairs(rows, args.runs, args.minutes or 15.0, seeds)
+    if wanted(args.only, "latent points"):
+        latent_points(rows, args.runs, args.minutes or 15.0, seeds)
+    if wanted(args.only, "classes"):
+        classes(rows, args.runs, args.minutes or 15.0, seeds)
     if wanted(args.only, "modelnet"):
         if args.data is None:
             print("ModelNet10 is left out, since --data was not given", flush=True)

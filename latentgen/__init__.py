@@ -4,6 +4,7 @@ from .adversarial import Discriminate, Generate
 from .adversarial_recipe import DDGAN, JointDDGAN
 from .architecture import Architecture, TransformerArchitecture, UNetArchitecture, VectorArchitecture
 from .autoencoder import Autoencoder, IdentityAutoencoder, StandardizedAutoencoder
+from .autoguidance import AutoguidedDenoiser, autoguided
 from .chain import Chain
 from .collapse import TrainingDiverged
 from .comparison import compare
@@ -81,6 +82,7 @@ __all__ = [
     "Architecture",
     "AugmentedDiscriminator",
     "Autoencoder",
+    "AutoguidedDenoiser",
     "Batch",
     "BernoulliLikelihood",
     "Chain",
@@ -152,6 +154,7 @@ __all__ = [
     "VelocityDenoiser",
     "VelocityWeighting",
     "Weighting",
+    "autoguided",
     "compare",
     "evaluate",
     "every",

@@ -16,7 +16,7 @@ FLOORS = [
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
      "optimizers", "training_options", "collapse"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "progress", "table", "plots"},
-    {"recipe", "adversarial_recipe", "data_recipe", "evaluation", "reproduction", "run", "run_contents",
+    {"recipe", "adversarial_recipe", "data_recipe", "autoguidance", "evaluation", "reproduction", "run", "run_contents",
      "report_charts", "report_sections", "report", "comparison", "comparison_cost", "comparison_report",
      "trilemma", "trilemma_charts", "testing", "doctor"},
     {"trainer", "hooks"},

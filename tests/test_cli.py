@@ -252,6 +252,32 @@ def test_sample_takes_a_label_and_guidance(tmp_path: Path, fails: Any, capfd: An
     assert "label is 10 for this model; its classes are 0 to 9" in fails(*common, "x", "--label", "10")
 
 
+def test_sample_takes_autoguidance(tmp_path: Path, fails: Any, capfd: Any) -> None:
+    model = latentgen.LSGM(width=16, depth=2, heads=2).prepare(Images(limit=60, width=8)).model
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    run = tmp_path / "model"
+    model.save_pretrained(run)
+    common = ["sample", str(run), "--n", "3", "--steps", "3", "--out"]
+    told = {
+        "plain": [],
+        "first": ["--autoguidance", "3"],
+        "second": ["--autoguidance", "3", "--without", "1"],
+        "itself": ["--autoguidance", "3", "--weak", str(run)],
+    }
+    for name, words in told.items():
+        assert main([*common, str(tmp_path / name), *words]) == 0
+    drawn = latentgen.autoguided(model, 3.0, (0,)).sample(3, steps=3)
+    found = {name: load_file(tmp_path / name / "samples.safetensors") for name in told}
+    assert all(found["first"][key].equal(drawn[key]) for key in drawn)
+    assert all(found["itself"][key].equal(found["plain"][key]) for key in drawn)
+    capfd.readouterr()
+    assert "without is given without --autoguidance" in fails(*common, "x", "--without", "1")
+    assert "weak is given without --autoguidance" in fails(*common, "x", "--weak", str(run))
+    assert "name some of the" in fails(*common, "x", "--autoguidance", "2", "--without", "9")
+
+
 def test_sampling_mistakes_are_one_sentence(run: Path, tmp_path: Path, fails: Any) -> None:
     assert "sampler is 'magic'; the known ones are" in fails("sample", str(run), "--sampler", "magic")
     assert "takes tolerance instead" in fails("sample", str(run), "--sampler", "ode", "--steps", "3")

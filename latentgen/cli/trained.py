@@ -32,6 +32,15 @@ def add_commands(commands: Any) -> None:
     sample.add_argument(
         "--guidance", type=float, default=1.0, help="weight of classifier-free guidance (default: 1)"
     )
+    sample.add_argument(
+        "--autoguidance", type=float, metavar="W", default=1.0,
+        help="weight of guidance away from a weaker prior, 1.5 to 3 (default: 1, none; twice the calls)",
+    )
+    sample.add_argument(
+        "--without", type=int, nargs="+", metavar="BLOCK", default=None,
+        help="blocks of the network that the weaker prior lacks (default: 0)",
+    )
+    sample.add_argument("--weak", metavar="RUN", help="a weaker model of the same latents, instead of --without")
     sample.add_argument("--out", type=Path, help="folder to write to (default: samples in RUN)")
     sample.set_defaults(run_command=_sample)
     evaluate = commands.add_parser(
@@ -121,7 +130,7 @@ def _sample(options: argparse.Namespace) -> int:
     from ..storage import export_safetensors
 
     make_sampler(options.sampler, options.steps)  # refuses before a model is loaded
-    model = load_model(options)
+    model = _autoguided(load_model(options), options)
     batch = model.sample(
         options.n, options.sampler, options.steps, options.seed, _condition(model, options), options.guidance
     )
@@ -137,6 +146,21 @@ def _sample(options: argparse.Namespace) -> int:
     for path in [*written, *([picture] if picture.exists() else [])]:
         print(path)
     return 0
+
+
+def _autoguided(model: LatentGenerativeModel, options: argparse.Namespace) -> LatentGenerativeModel:
+    """The model, autoguided where that is asked for."""
+    from ..autoguidance import autoguided
+
+    if options.autoguidance == 1:
+        for name in ("without", "weak"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"{name} is given without --autoguidance; give its weight too, such as 2.")
+        return model
+    if options.weak is None:
+        return autoguided(model, options.autoguidance, options.without if options.without is not None else (0,))
+    weak = load_model(argparse.Namespace(**{**vars(options), "run": options.weak}))
+    return autoguided(model, options.autoguidance, options.without or (), weak)
 
 
 def _condition(model: LatentGenerativeModel, options: argparse.Namespace) -> Tensor | None:

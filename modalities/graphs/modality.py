@@ -52,6 +52,8 @@ class Graphs(Modality):
         limit: use at most this many training graphs of a file.
         draws: draw nodes and edges from their probabilities instead of taking the most probable graph: for graphs that
             are random given a few numbers, such as block models, whose latents need not carry every edge.
+        corruption: largest share of pairs and nodes that the encoder sees changed in training, see
+            ``GraphAutoencoder``; about .1 makes ``model.reread`` mend more.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Graphs(Modality):
         options: Mapping[str, Any] | None = None,
         limit: int | None = None,
         draws: bool = False,
+        corruption: float = 0.0,
     ) -> None:
         if protocol not in ("gdss", "spectre", "molecules"):
             raise ValueError(f"protocol is {protocol!r}; choose gdss, spectre or molecules.")
@@ -78,7 +81,7 @@ class Graphs(Modality):
         self.latent, self.width, self.encoder_depth, self.decoder_depth = latent, width, encoder_depth, decoder_depth
         self.train_size, self.test_size, self.seed = train_size, test_size, seed
         self.limit_nodes, self.options, self.limit = max_nodes, dict(options or {}), limit
-        self.draws = draws
+        self.draws, self.corruption = draws, corruption
         self._state: dict[str, Tensor] = {}
 
     @cached_property
@@ -143,7 +146,8 @@ class Graphs(Modality):
         assert len(sizes)
         node_types, edge_types = self._state["kinds"].tolist()
         return GraphAutoencoder(
-            node_types, edge_types, self.latent, self.width, self.encoder_depth, self.decoder_depth
+            node_types, edge_types, self.latent, self.width, self.encoder_depth, self.decoder_depth,
+            corruption=self.corruption,
         )
 
     def sample_mask(self, u: Tensor) -> Tensor:

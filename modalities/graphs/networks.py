@@ -12,6 +12,7 @@ from latentgen.nn.mlp import MLP
 from latentgen.nn.transformer import Attention, attention_mask
 from latentgen.tensors import Batch
 
+from .corruption import corrupted
 from .eigen import eigh
 from .likelihood import GraphLikelihood
 
@@ -135,6 +136,12 @@ class GraphAutoencoder(Autoencoder):
         heads: attention heads.
         pair_width: hidden size of the pair head.
         min_std: least standard deviation of the posterior, latent units.
+        corruption: in training, the encoder sees a graph whose pairs and nodes are changed with a probability that is
+            drawn for each graph from [0, corruption], and the decoder still has to give the true one: then
+            ``model.reread`` mends what a prior got wrong. The bound stays valid, as for random features.
+
+    Raises:
+        ValueError: if ``corruption`` is not in [0, 1].
     """
 
     def __init__(
@@ -148,9 +155,12 @@ class GraphAutoencoder(Autoencoder):
         heads: int = 4,
         pair_width: int = 32,
         min_std: float = 0.02,
+        corruption: float = 0.0,
     ) -> None:
         super().__init__()
-        self.node_types, self.edge_types, self.min_std = node_types, edge_types, min_std
+        if not 0 <= corruption <= 1:
+            raise ValueError(f"corruption is {corruption}; give a largest share of changed pairs, in [0, 1].")
+        self.node_types, self.edge_types, self.min_std, self.corruption = node_types, edge_types, min_std, corruption
         self.embed = nn.Linear(node_types + WALK_LENGTH + 1 + NOISE_FEATURES + 2 * SPECTRAL_FEATURES, width)
         self.encoder = nn.ModuleList(EncoderLayer(width, edge_types - 1, heads) for _ in range(encoder_depth))
         self.to_latent = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * latent))
@@ -167,7 +177,8 @@ class GraphAutoencoder(Autoencoder):
             batch: ``nodes`` [B, N], ``edges`` [B, N, N], ``mask`` [B, N] and optionally ``noise`` [B, N, 4], the
                 random features, drawn when absent.
         """
-        nodes, edges, mask = batch["nodes"], batch["edges"], batch["mask"]
+        seen = corrupted(batch, self.corruption) if self.training and self.corruption else batch
+        nodes, edges, mask = seen["nodes"], seen["edges"], batch["mask"]
         dtype = self.embed.weight.dtype
         adjacencies = [(edges == kind).to(dtype) for kind in range(1, self.edge_types)]
         adjacency = (edges > 0).to(dtype)

@@ -1,0 +1,68 @@
+"""Class-conditional shapes: how many are of the class that was asked for, and how good they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from harness import Rows, mean_spread
+from points_shapes import PER_CENT, spent, two_stage
+from torch import Tensor
+
+from latentgen.evaluation import gather
+from latentgen.tensors import Batch
+from modalities.points import Points
+from modalities.points.chamfer import pairwise_chamfer
+from modalities.points.figures import points_figures
+
+KNOWN = 600
+"""Training shapes among which the nearest one is looked for."""
+SETTINGS: tuple[tuple[str, str, int | None, float], ...] = (
+    ("25 calls", "dpm", 25, 1.0),
+    ("50 calls, guidance 2", "dpm", 25, 2.0),
+    ("gan, 4 calls", "gan", None, 1.0),
+)
+
+
+def right(shapes: Points, batch: Batch, labels: Tensor, known: Batch) -> float:
+    """Share of shapes whose nearest training shape, by the Chamfer distance, has their label."""
+    nearest = pairwise_chamfer(shapes.clouds(batch).x, shapes.clouds(known).x).argmin(dim=1)
+    return float((known["condition"].argmax(dim=1)[nearest] == labels).float().mean())
+
+
+def classes(rows: Rows, runs: Path, minutes: float, seeds: range) -> None:
+    """Chairs, tables and lamps, 256 shapes of labels as the test shapes have them, against the test shapes."""
+    shapes = Points(points=512, train_size=3000, test_size=256, condition="label")
+    found: dict[str, dict[str, list[float]]] = {}
+
+    def note(name: str, batch: Batch, labels: Tensor, known: Batch, test: Batch) -> None:
+        figures = points_figures(shapes.clouds(batch), shapes.clouds(test), emd=None)
+        scaled = {key: 100 * value if key in PER_CENT else value for key, value in figures.items()}
+        scaled["of their class (%)"] = 100 * right(shapes, batch, labels, known)
+        for key, value in scaled.items():
+            found.setdefault(name, {}).setdefault(key, []).append(value)
+
+    spending = ""
+    for seed in seeds:
+        run = runs / f"classes-seed{seed}"
+        model = two_stage(minutes, shapes, run, seed)
+        spending = spent(run)
+        test, known = gather(model, "test", 256), gather(model, "train", KNOWN)
+        labels = test["condition"].argmax(dim=1)
+        note("reconstruction", model.reconstruct(test), labels, known, test)
+        for name, sampler, steps, guidance in SETTINGS:
+            batch = model.sample(
+                len(labels), sampler, steps=steps, seed=seed, condition=test["condition"], guidance=guidance,
+                batch_size=64,
+            )
+            note(name, batch, labels, known, test)
+            other = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
+            rows_key = "of a shuffled class (%), by chance"
+            found[name].setdefault(rows_key, []).append(100 * right(shapes, batch, other, known))
+        found.setdefault("real", {}).setdefault("of their class (%)", []).append(
+            100 * right(shapes, test, labels, known)
+        )
+    for name, cells in found.items():
+        for key, values in cells.items():
+            mean, spread = mean_spread(values)
+            rows.add(f"classes, {name}: {key}", mean, spread=spread, note=spending)

@@ -1,0 +1,188 @@
+"""Autoguidance: its equation, its distribution in closed form, the weak network without blocks, and its refusals."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import latentgen
+from latentgen.autoguidance import AutoguidedDenoiser, autoguided, without_blocks
+from latentgen.denoiser import NoiseDenoiser, VelocityDenoiser
+from latentgen.nn.transformer import Transformer
+from latentgen.nn.vector import VectorNetwork
+from latentgen.sampler import ProbabilityFlow
+from modalities.mixtures import GaussianGrid
+
+SET = latentgen.LatentSpec((5, 3), "set", masked=True)
+
+
+def random_network(latents: latentgen.LatentSpec = SET, depth: int = 3, seed: int = 0, **options: int) -> nn.Module:
+    torch.manual_seed(seed)
+    kind = VectorNetwork if latents.layout == "vector" else Transformer
+    network = kind(latents, width=16, depth=depth, **options)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return network.eval()
+
+
+def noisy(latents: latentgen.LatentSpec = SET) -> tuple[Tensor, Tensor, Tensor | None]:
+    torch.manual_seed(3)
+    z, t = torch.randn(4, *latents.shape), torch.rand(4) * 0.8 + 0.1
+    mask = torch.arange(latents.shape[0]) < torch.tensor([[2], [3], [4], [5]]) if latents.masked else None
+    return z, t, mask
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 2.5])
+def test_it_extrapolates_from_the_weak_denoiser(guidance: float) -> None:
+    process = latentgen.VPSDE()
+    good, weak = (VelocityDenoiser(random_network(seed=seed), process).eval() for seed in (0, 1))
+    z, t, mask = noisy()
+    e_good, e_weak = good(z, t, mask).eps, weak(z, t, mask).eps
+    assert (e_good - e_weak).abs().max() > 0.1
+    guided = AutoguidedDenoiser(good, guidance, weak=weak)(z, t, mask).eps
+    torch.testing.assert_close(guided, (1 - guidance) * e_weak + guidance * e_good, atol=1e-5, rtol=1e-5)
+
+
+class NormalScore(nn.Module):
+    """The optimal noise prediction for z_0 ~ N(0, s^2 I), as an output of a plain network."""
+
+    self_condition = False
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, z: Tensor, log_snr: Tensor, *absent: None) -> Tensor:
+        # z = z_t / sqrt(alpha^2 + sigma^2); with alpha = 1, sigma^2 = e^-lambda
+        sigma2 = (-log_snr).exp()[:, None]
+        z_t = z * (1 + sigma2).sqrt()
+        return sigma2.sqrt() * z_t / (self.std**2 + sigma2)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 1.5, 3.0])
+def test_normal_latents_guided_by_wider_ones_end_at_the_standard_deviation_of_the_closed_form(guidance: float) -> None:
+    """d ln z / d ln sigma^2 = sigma^2 / 2 (w / (s^2 + sigma^2) + (1 - w) / (S^2 + sigma^2)) under a VE process."""
+    process = latentgen.VESDE(sigma2_min=1e-4, sigma2_max=400.0)
+    narrow, wide = 0.7, 1.3
+    good, weak = (NoiseDenoiser(NormalScore(std), process).eval() for std in (narrow, wide))
+    guided = AutoguidedDenoiser(good, guidance, weak=weak)
+    z_1 = torch.tensor([[1.0, -2.0]])
+    z_0 = ProbabilityFlow(tolerance=1e-7)(guided, z_1)
+    ends = [process.sigma2(t) for t in process.ends(z_1)]
+
+    def shrink(std: float) -> Tensor:
+        return ((std**2 + ends[0]) / (std**2 + ends[1])).sqrt()
+
+    # the sampler ends with E[z_0 | z_tmin]
+    last = 1 - ends[0] * (guidance / (narrow**2 + ends[0]) + (1 - guidance) / (wide**2 + ends[0]))
+    expected = z_1 * shrink(narrow) ** guidance * shrink(wide) ** (1 - guidance) * last
+    torch.testing.assert_close(z_0, expected, rtol=2e-4, atol=0)
+
+
+@pytest.mark.parametrize("latents", [SET, latentgen.LatentSpec((4,), "vector")], ids=["transformer", "vector"])
+def test_the_weak_network_lacks_the_blocks_and_shares_the_rest(latents: latentgen.LatentSpec) -> None:
+    denoiser = VelocityDenoiser(random_network(latents), latentgen.VPSDE()).eval()
+    weak = without_blocks(denoiser, (1,))
+    z, t, mask = noisy(latents)
+    built = VelocityDenoiser(random_network(latents, depth=2), latentgen.VPSDE()).eval()
+    state = dict(denoiser.state_dict())
+    blocks = "network.body.blocks." if latents.layout == "vector" else "network.blocks."
+    kept = {
+        name.replace(f"{blocks}2.", f"{blocks}1."): value
+        for name, value in state.items() if not name.startswith(f"{blocks}1.")
+    }
+    built.load_state_dict(kept)
+    torch.testing.assert_close(weak(z, t, mask).eps, built(z, t, mask).eps)
+    assert (weak(z, t, mask).eps - denoiser(z, t, mask).eps).abs().max() > 1e-2
+    assert {id(p) for p in weak.parameters()} < {id(p) for p in denoiser.parameters()}
+    assert denoiser.state_dict().keys() == state.keys()
+    denoiser.double()
+    assert weak(z.double(), t.double(), mask).eps.dtype == torch.float64  # shared weights move together
+
+
+def test_masked_items_do_not_matter_and_two_calls_are_counted() -> None:
+    denoiser = VelocityDenoiser(random_network(), latentgen.VPSDE()).eval()
+    guided = AutoguidedDenoiser(denoiser, 2.0, without=(0,))
+    assert not guided.training
+    z, t, mask = noisy()
+    assert mask is not None
+    moved = z.masked_fill(~mask[..., None], 9.0)
+    torch.testing.assert_close(guided(z, t, mask).eps[mask], guided(moved, t, mask).eps[mask])
+    assert guided.calls == 4
+
+
+def model_of(steps: int = 30, recipe: latentgen.Recipe | None = None) -> latentgen.LatentGenerativeModel:
+    torch.manual_seed(0)
+    prepared = (recipe or latentgen.LSGM(width=16, depth=2, momentum=0)).prepare(GaussianGrid())
+    for parameter in prepared.model.prior.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return prepared.model.eval()
+
+
+def test_a_model_is_sampled_by_every_sampler_with_twice_the_calls() -> None:
+    model = model_of()
+    guided = autoguided(model, 2.0, without=(0,))
+    for sampler, steps in (("dpm", 4), ("ancestral", 4), ("ddim", 4)):
+        plain, led = (one.sample(6, sampler, steps=steps, seed=5)["x"] for one in (model, guided))
+        assert not torch.allclose(plain, led)
+        assert guided.calls == 2 * model.calls
+    same = autoguided(model, 1.0, without=(0,)).sample(6, steps=4, seed=5)["x"]
+    torch.testing.assert_close(same, model.sample(6, steps=4, seed=5)["x"], atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_with_a_generator_keeps_it() -> None:
+    gan = latentgen.DDGAN(2, width=16, depth=1, discriminator_depth=1)
+    model = model_of(recipe=latentgen.JointDDGAN(latentgen.LSGM(width=16, depth=2, momentum=0), gan))
+    guided = autoguided(model, 2.0, without=(1,))
+    torch.testing.assert_close(guided.sample(5, "gan", seed=1)["x"], model.sample(5, "gan", seed=1)["x"])
+    assert not torch.allclose(guided.sample(5, "dpm", steps=3)["x"], model.sample(5, "dpm", steps=3)["x"])
+
+
+def test_a_weaker_model_guides_and_a_guided_model_is_stored_and_loaded(tmp_path: Path) -> None:
+    model, weak = model_of(), model_of()
+    for parameter in weak.prior.parameters():
+        parameter.data.mul_(0.5)
+    for number, guided in enumerate((autoguided(model, 3.0, weak=weak), autoguided(model, 3.0, without=(0,)))):
+        guided.save_pretrained(tmp_path / str(number))
+        again = latentgen.load(tmp_path / str(number))
+        drawn = guided.sample(4, steps=3)["x"]
+        torch.testing.assert_close(again.sample(4, steps=3)["x"], drawn)
+        assert not torch.allclose(model.sample(4, steps=3)["x"], drawn)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "neither is given"),
+        ({"without": (2,)}, r"without is \[2\]; name some of the 2 blocks, 0 to 1, not all"),
+        ({"without": (0, 1)}, "not all"),
+        ({"without": (-1,)}, r"without is \[-1\]"),
+    ],
+)
+def test_blocks_that_are_not_there_are_refused(arguments: dict[str, tuple[int, ...]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        autoguided(model_of(), 2.0, **arguments)
+
+
+def test_what_cannot_guide_is_refused() -> None:
+    model = model_of()
+    with pytest.raises(ValueError, match="both is given"):
+        autoguided(model, 2.0, without=(0,), weak=model)
+    plain = latentgen.VAE().prepare(GaussianGrid()).model
+    with pytest.raises(ValueError, match="model has a NormalPrior; autoguidance needs a score prior"):
+        autoguided(plain, 2.0, without=(0,))
+    with pytest.raises(ValueError, match="weak has a NormalPrior"):
+        autoguided(model, 2.0, weak=plain)
+    other = model_of(recipe=latentgen.LSGM(latentgen.VESDE(), width=16, depth=2, momentum=0))
+    with pytest.raises(ValueError, match="autoguidance needs the same process"):
+        autoguided(model, 2.0, weak=other)
+    wider = copy.deepcopy(model)
+    wider.prior.latents = latentgen.LatentSpec((3,), "vector")
+    with pytest.raises(ValueError, match="weak has latents"):
+        autoguided(model, 2.0, weak=wider)
+    with pytest.raises(ValueError, match="a Linear has no list of blocks"):
+        without_blocks(NoiseDenoiser(nn.Linear(2, 2), latentgen.VPSDE()), (0,))
