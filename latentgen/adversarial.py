@@ -14,6 +14,7 @@ from torch.nn.functional import softplus
 
 from .autoencoder import Autoencoder
 from .distributions import LOG_2PI, DiagonalGaussian
+from .evaluating import evaluating
 from .gan_prior import DenoisingGANPrior
 from .nn.augmented_discriminator import ObservesReal
 from .objective import Losses, Objective, Schedule, frozen, latent_statistics, schedule_value
@@ -61,7 +62,7 @@ class Discriminate(Objective):
         """Loss a sample; logits and penalty for the log."""
         autoencoder, prior = self._others
         chain, condition = prior.generator.chain, batch.get("condition")
-        with torch.no_grad(), still(autoencoder):
+        with torch.no_grad(), evaluating(autoencoder):
             q = autoencoder.encode(batch)
             k, z_s, z_t = chain.draw(latents_of(q, self.posterior_noise))
             t = chain.time(k)
@@ -155,7 +156,7 @@ class Generate(Objective):
             q = autoencoder.encode(batch)
             z = q.rsample()
         else:
-            with torch.no_grad(), still(autoencoder):
+            with torch.no_grad(), evaluating(autoencoder):
                 q = autoencoder.encode(batch)
                 z = latents_of(q, self.posterior_noise)
         k, z_s, z_t = chain.draw(z)
@@ -200,16 +201,3 @@ def latents_of(q: DiagonalGaussian, noise: float) -> Tensor:
 def masked(z: Tensor, mask: Tensor | None) -> Tensor:
     """z [B, *E], zero at masked items."""
     return z if mask is None else z * mask.unsqueeze(-1).to(z.dtype)
-
-
-class still:
-    """Within it, a module is in evaluation mode: no dropout, and running statistics stay."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module, self.training = module, module.training
-
-    def __enter__(self) -> None:
-        self.module.eval()
-
-    def __exit__(self, *exception: object) -> None:
-        self.module.train(self.training)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .autoencoder import Autoencoder
 from .distributions import DiagonalGaussian, Likelihood
+from .evaluating import evaluating
 from .flow import flow_field, integrate
 from .inpainting import inpaint_latents, inpainting_sampler
 from .joining import join, pad_items, pad_mask, trim
@@ -102,7 +103,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             raise ValueError(f"n is {n}; ask for at least 1 sample.")
         chosen = make_sampler(sampler or self.prior.default_sampler, steps, tolerance)
         parts, size = [], batch_size or self.block
-        with self._evaluating():
+        with evaluating(self):
             for first in range(start, start + n, size):
                 indices = range(first, min(first + size, start + n))
                 noise = NoiseStream(seed, indices, self.prior.latents.shape)
@@ -117,13 +118,13 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
     @torch.no_grad()
     def encode(self, batch: Batch) -> DiagonalGaussian:
         """q(z | x): mean and std of shape [B, *E], latent units."""
-        with self._evaluating():
+        with evaluating(self):
             return self.autoencoder.encode(self._here(batch))
 
     @torch.no_grad()
     def decode(self, z: Tensor, mask: Tensor | None = None) -> Likelihood:
         """p(x | z) for z [B, *E]; ``.mode()`` and ``.sample()`` give data."""
-        with self._evaluating():
+        with evaluating(self):
             return self.autoencoder.decode(z.to(self.device), None if mask is None else mask.to(self.device))
 
     @torch.no_grad()
@@ -136,7 +137,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             noise: the samples' streams, used by draws alone.
             mode: as in :meth:`sample`.
         """
-        with self._evaluating():
+        with evaluating(self):
             if self.modality.draws if mode is None else not mode:
                 return drawn(self.autoencoder, z, mask, noise)
             return self.autoencoder.decode(z, mask).mode()
@@ -206,7 +207,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         noise = NoiseStream(seed, range(n), self.prior.latents.shape)
         mask = self.modality.sample_mask(noise.uniform())
         mask = mask if mask is None else mask.to(self.device)
-        with self._evaluating():
+        with evaluating(self):
             z_1 = self.prior._start(n, mask, noise) * denoiser.process.terminal_std
             chosen = make_sampler(sampler, None if sampler in ("ode", "gan") else steps)
             observe = lambda t, prediction: states.append(prediction.mean)  # noqa: E731
@@ -231,7 +232,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             raise ValueError(f"strength is {strength}; give a time between {prior.process.t_min} and 1.")
         count = len(next(iter(batch.values())))
         q, noise = self.encode(batch), NoiseStream(seed, range(count), prior.latents.shape)
-        with self._evaluating():
+        with evaluating(self):
             t = torch.full((len(q.mean),), float(strength), device=self.device)
             z_t = prior.process.marginal(q.mean, t).rsample(normal_like(q.mean, noise))
             chosen = make_sampler(sampler, None if sampler == "ode" else steps)
@@ -269,7 +270,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         q = self.encode(batch)
         noise = NoiseStream(seed, range(len(q.mean)), prior.latents.shape)
         given = None if condition is None else condition.to(self.device)
-        with self._evaluating():
+        with evaluating(self):
             z_0 = inpaint_latents(prior, q.mean, keep, chosen, q.mask, noise, given, guidance)
             self.calls = chosen.calls
             return self.read(z_0, q.mask, noise)
@@ -287,7 +288,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         if method not in ("ode", "bound"):
             raise ValueError(f"method is {method!r}; choose ode or bound.")
         batch, totals = self._here(batch), []
-        with self._evaluating():
+        with evaluating(self):
             for _ in range(draws):
                 q = self.autoencoder.encode(batch)
                 z = q.rsample()
@@ -313,7 +314,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
     def _to_noise(self, q: DiagonalGaussian, tolerance: float) -> Tensor:
         """z_1 of the flow that starts at the posterior's mean; masked items are fresh noise."""
         prior = self._score_prior("interpolate")
-        with self._evaluating():
+        with evaluating(self):
             z = over(prior.process.alpha(prior.process.ends(q.mean)[0]), q.mean) * q.mean
             z_1 = integrate(flow_field(prior.denoiser, q.mask), z, torch.cat(prior.process.ends(z)), tolerance)[-1]
         if q.mask is None:
@@ -323,27 +324,11 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
 
     def _from_noise(self, z_1: Tensor, mask: Tensor | None, tolerance: float) -> Tensor:
         prior = self._score_prior("interpolate")
-        with self._evaluating():
+        with evaluating(self):
             return ProbabilityFlow(tolerance)(prior.denoiser, z_1, mask=mask)
 
     def _here(self, batch: Batch) -> Batch:
         return {key: value.to(self.device) for key, value in batch.items()}
-
-    def _evaluating(self) -> _Evaluating:
-        return _Evaluating(self)
-
-
-class _Evaluating:
-    """Within it, a module is in evaluation mode."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module, self.training = module, module.training
-
-    def __enter__(self) -> None:
-        self.module.eval()
-
-    def __exit__(self, *exception: object) -> None:
-        self.module.train(self.training)
 
 
 def _slerp(a: Tensor, b: Tensor, share: float) -> Tensor:

@@ -24,9 +24,10 @@ from latentgen import (
     NormalLikelihood,
     Schedule,
 )
-from latentgen.adversarial import latents_of, masked, still
+from latentgen.adversarial import latents_of, masked
 from latentgen.adversarial_recipe import make_discriminator, make_generator
 from latentgen.distributions import DiagonalGaussian
+from latentgen.evaluating import evaluating
 
 
 class Sets(Autoencoder):
@@ -68,7 +69,7 @@ def test_discriminator_loss_is_the_logistic_one() -> None:
     torch.manual_seed(3)
     found = objective(batch)
     torch.manual_seed(3)
-    with torch.no_grad(), still(model.autoencoder):
+    with torch.no_grad(), evaluating(model.autoencoder):
         q = model.autoencoder.encode(batch)
         k, z_s, z_t = chain.draw(q.rsample())
         z_0 = model.prior.generator.generate(z_t, chain.time(k), model.prior.generator.draw_noise(z_t))
@@ -193,7 +194,7 @@ def test_the_generators_loss_is_the_non_saturating_one() -> None:
     found = second(batch)
     gradients = torch.autograd.grad(found["loss"], list(generator.parameters()), allow_unused=True)
     torch.manual_seed(4)
-    with torch.no_grad(), still(model.autoencoder):
+    with torch.no_grad(), evaluating(model.autoencoder):
         k, _, z_t = chain.draw(model.autoencoder.encode(batch).rsample())
     z_0 = generator.generate(z_t, chain.time(k), generator.draw_noise(z_t))
     fake = chain.posterior(z_t, z_0, k).rsample()

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"tensors", "latents", "noise", "component", "distributions", "archive"},
+    {"tensors", "latents", "noise", "component", "distributions", "archive", "evaluating"},
     {"process", "weighting", "times", "chain"},
     {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "gan_prior", "architecture",
      "inpainting", "joining", "reading"},
