@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from graphs import Judge, cpu_minutes
+from graph_training import cpu_minutes
+from graphs import Judge
 from harness import Rows, arguments, mean_spread, wanted
 from two_ranks import two_ranks_difference
 

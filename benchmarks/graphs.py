@@ -8,13 +8,11 @@ DATA/graphs and DATA/molecules and left out without it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
+from graph_problems import PROBLEMS, Problem
+from graph_training import cpu_minutes, train, train_mender
 from harness import Rows, arguments, mean_spread, wanted
 from joint_step import joint_step_ratio
 
@@ -26,176 +24,6 @@ from modalities.graphs.isomorphism import GraphSet
 from modalities.graphs.mmd import graph_mmd
 from modalities.graphs.statistics import GraphStatistics
 from modalities.graphs.validity import vun
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One data set, how it is trained and how many graphs are judged."""
-
-    name: str
-    make: Callable[[Path | None], Graphs | None]
-    steps: int
-    samples: int
-    kl_weight: float | latentgen.Schedule = 0.03
-    batch_size: int = 64
-    lr: float = 2e-3
-    calls: tuple[int, ...] = (6, 10, 25)
-    ancestral: tuple[int, ...] = ()
-    passes: int = 0
-    family: str = "spectre"
-    seeds: int | None = None
-    sets: int = 10
-    gate_sets: int = 3
-    gpu: bool = False
-    recipe: dict[str, Any] = field(default_factory=dict)
-
-
-def _file(name: str, **options: Any) -> Callable[[Path | None], Graphs | None]:
-    def make(data: Path | None) -> Graphs | None:
-        return None if data is None else Graphs(data=str(data / name), **options)
-
-    return make
-
-
-PROBLEMS = {
-    "communities": Problem(
-        "communities", lambda data: Graphs(data="communities", train_size=2000, test_size=1000), 2750, 1000
-    ),
-    "planar20": Problem(
-        "planar20",
-        lambda data: Graphs(data="planar", valid="planar", train_size=4000, test_size=1000, options={"nodes": 20}),
-        4350,
-        1000,
-        batch_size=32,
-    ),
-    "community_small": Problem(
-        "community_small",
-        _file("graphs/community_small.jsonl", protocol="gdss"),
-        1500,
-        20,
-        kl_weight=0.3,
-        batch_size=32,
-        family="gdss",
-        sets=30,
-        gate_sets=30,
-    ),
-    "ego_small": Problem(
-        "ego_small",
-        _file("graphs/ego_small.jsonl", protocol="gdss"),
-        1500,
-        40,
-        kl_weight=0.3,
-        batch_size=32,
-        family="gdss",
-        sets=30,
-        gate_sets=30,
-    ),
-    "planar64": Problem(
-        "planar64", _file("graphs/planar.jsonl", valid="planar", latent=12), 600, 40, batch_size=16, seeds=1
-    ),
-    # a block model's edges are random given the blocks: latents carry the blocks, edges are drawn
-    "sbm": Problem(
-        "sbm",
-        _file("graphs/sbm.jsonl", valid="sbm_lite", draws=True),
-        1200,
-        40,
-        kl_weight=latentgen.Schedule(1e-3, 0.3, portion=0.8, begins=0.4),
-        batch_size=8,
-        seeds=1,
-    ),
-    "qm9": Problem(
-        "qm9", _file("molecules/qm9.csv", protocol="molecules"), 2500, 2000, seeds=1, family="molecules"
-    ),
-    "planar64_gpu": Problem(
-        "planar64_gpu",
-        _file("graphs/planar.jsonl", valid="planar", latent=12, width=128),
-        3059,
-        40,
-        batch_size=32,
-        calls=(10, 25, 100),
-        ancestral=(25,),
-        passes=6,
-        seeds=1,
-        gpu=True,
-        recipe={"width": 192, "depth": 6, "heads": 6},
-    ),
-    "sbm_gpu": Problem(
-        "sbm_gpu",
-        _file("graphs/sbm.jsonl", valid="sbm_lite", width=96, draws=True),
-        2000,
-        40,
-        kl_weight=latentgen.Schedule(1e-3, 0.3, portion=0.8, begins=0.4),
-        batch_size=16,
-        calls=(10, 25, 100),
-        seeds=1,
-        gpu=True,
-        recipe={"width": 192, "depth": 6, "heads": 6},
-    ),
-    "qm9_gpu": Problem(
-        "qm9_gpu",
-        _file("molecules/qm9.csv", protocol="molecules", width=128),
-        2452,
-        10000,
-        kl_weight=0.1,
-        batch_size=512,
-        calls=(6, 10, 25),
-        ancestral=(25,),
-        seeds=1,
-        sets=1,
-        gate_sets=1,
-        family="molecules",
-        gpu=True,
-        recipe={"width": 192, "depth": 6, "heads": 6},
-    ),
-}
-
-
-def options_of(problem: Problem, seed: int, share: float = 1.0) -> latentgen.TrainingOptions:
-    """Training options; ``share`` scales the number of steps."""
-    return latentgen.TrainingOptions(
-        steps=int(problem.steps * share),
-        batch_size=problem.batch_size,
-        lr=problem.lr,
-        autoencoder_lr=problem.lr,
-        warmup=0.03,
-        seed=seed,
-        log_every=100,
-        checkpoint_every=1000,
-        keep=1,
-    )
-
-
-def train(
-    problem: Problem, graphs: Graphs, run: Path, seed: int, recipe: str = "lsgm"
-) -> latentgen.LatentGenerativeModel:
-    """A trained model from the folder of kept runs, or a new one."""
-    if (run / "export" / "model.safetensors").exists():
-        model = latentgen.load(run)
-        model.modality = graphs
-        return model
-    torch.manual_seed(seed)
-    given = problem.kl_weight
-    kl_weight = given if isinstance(given, latentgen.Schedule) else latentgen.Schedule(5e-4, given)
-    share = 1.0
-    if recipe == "lsgm":
-        chosen: latentgen.Recipe = latentgen.LSGM(kl_weight=kl_weight, **problem.recipe)
-    else:
-        # a step of either stage costs about half of a joint step: together they use the joint run's CPU time
-        share, first = 0.95, latentgen.VAE(kl_weight=kl_weight).prepare(graphs)
-        latentgen.Trainer(first.model, first.objectives, run / "autoencoder", options_of(problem, seed, share)).fit()
-        chosen = latentgen.LatentDiffusion(str(run / "autoencoder"), **problem.recipe)
-    prepared = chosen.prepare(graphs)
-    return latentgen.Trainer(prepared.model, prepared.objectives, run, options_of(problem, seed, share)).fit()
-
-
-def cpu_minutes(run: Path) -> float:
-    """CPU time that training took, stages added."""
-    total = 0.0
-    for log in (run / "metrics.jsonl", run / "autoencoder" / "metrics.jsonl"):
-        if log.exists():
-            rows = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
-            total += max((row.get("cpu_seconds") or 0.0 for row in rows), default=0.0)
-    return total / 60
 
 
 class Judge:
@@ -231,7 +59,8 @@ Figures = dict[str, dict[str, list[float]]]
 
 
 def collect(
-    model: latentgen.LatentGenerativeModel, judge: Judge, problem: Problem, seed: int, table: Figures
+    model: latentgen.LatentGenerativeModel, judge: Judge, problem: Problem, seed: int, table: Figures,
+    mender: latentgen.LatentGenerativeModel | None = None,
 ) -> None:
     """Figures of every row for one trained model, several sample sets each."""
 
@@ -252,6 +81,13 @@ def collect(
             if problem.passes:
                 again = model.reread(batch, problem.passes, seed=sample_seed)
                 note(f"{model.calls} calls, ancestral, read again", judge(again))
+            row = "ancestral"
+            if problem.guidance != 1:
+                guided = latentgen.autoguided(model, problem.guidance, (0,))
+                batch, row = guided.sample(n, "ancestral", steps=calls, seed=sample_seed, batch_size=500), "autoguided"
+                note(row, {**judge(batch), "calls": guided.calls})
+            if mender is not None and problem.mender is not None:
+                note(f"{row}, mended", judge(mender.reread(batch, problem.mender.passes, seed=sample_seed)))
         if number >= problem.gate_sets:
             continue
         pick = torch.randperm(len(judge.train["mask"]), generator=generator)[:n]
@@ -314,9 +150,12 @@ def goals(rows: Rows, name: str, table: Figures, models: list[latentgen.LatentGe
         add("planar64, GPU: V.U.N. at 25 calls", "25 calls", "vun", ">= 0.60")
         again = "25 calls, ancestral, read again"
         add("planar64, GPU: V.U.N. at 25 ancestral calls, read again 6 times", again, "vun", ">= 0.60")
+        add("planar64, GPU: V.U.N. at 25 ancestral calls, mended", "ancestral, mended", "vun", ">= 0.60")
     elif name == "qm9_gpu":
         add("QM9, GPU: raw validity at 25 calls", "25 calls", "valid", ">= 0.96")
         add("QM9, GPU: raw validity at 25 ancestral calls", "25 calls, ancestral", "valid", ">= 0.96")
+        add("QM9, GPU: raw validity at 25 ancestral steps, autoguided", "autoguided", "valid", ">= 0.96")
+        add("QM9, GPU: validity at 25 ancestral steps, autoguided, mended", "autoguided, mended", "valid", ">= 0.96")
     elif name == "ego_small":
         add("ego_small: average MMD at 25 calls", "25 calls", "average", "<= 0.026")
 
@@ -372,7 +211,8 @@ def main() -> None:
             for seed in seeds:
                 run = runs / f"{name}-lsgm-seed{seed}"
                 model = train(problem, graphs, run, seed)
-                collect(model, judge, problem, seed, table)
+                mender = train_mender(problem.mender, graphs, run) if problem.mender else None
+                collect(model, judge, problem, seed, table, mender)
                 models.append(model)
                 minutes.append(cpu_minutes(run))
             goals(rows, name, table, models)

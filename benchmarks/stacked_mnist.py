@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from budget import trained_for
-from graphs import cpu_minutes
+from graph_training import cpu_minutes
 from harness import Rows, mean_spread
 
 import latentgen

@@ -107,14 +107,27 @@ class VAE(Recipe):
 
     Args:
         kl_weight: beta, or a schedule of it.
+        autoencoder: a trained one whose weights are where training starts, or the path of a model that holds it; all
+            else is as the modality says, such as what its encoder sees in training.
+
+    Raises:
+        ValueError: in ``prepare``, if its weights do not fit the modality's autoencoder.
     """
 
-    def __init__(self, kl_weight: float | Schedule = 1.0) -> None:
-        self.kl_weight = kl_weight
+    def __init__(self, kl_weight: float | Schedule = 1.0, autoencoder: str | Autoencoder | None = None) -> None:
+        self.kl_weight, self.autoencoder = kl_weight, autoencoder
 
     def prepare(self, modality: Modality) -> Prepared:
         """``ELBO`` alone."""
         autoencoder, prior = modality.autoencoder(), NormalPrior(modality.latents)
+        if self.autoencoder is not None:
+            try:
+                autoencoder.load_state_dict(trained_autoencoder(self.autoencoder).state_dict())
+            except RuntimeError as error:
+                raise ValueError(
+                    "autoencoder has other weights than the modality's own; build the modality with the arguments "
+                    f"that it was trained with ({str(error).splitlines()[1].strip()})"
+                ) from error
         model = LatentGenerativeModel(modality, autoencoder, prior)
         return Prepared(model, [ELBO(autoencoder, prior, self.kl_weight)])
 

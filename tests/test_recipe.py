@@ -10,6 +10,7 @@ from toy import Toy
 
 import latentgen
 from latentgen.recipe import make_denoiser
+from modalities.graphs import Graphs
 
 PROCESSES = [latentgen.VPSDE(), latentgen.SubVPSDE(), latentgen.GeometricVPSDE(), latentgen.VESDE()]
 
@@ -105,3 +106,21 @@ def test_a_prior_to_start_from_must_fit(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="prior is of latents"):
         latentgen.LSGM(autoencoder=first.autoencoder, prior=other).prepare(Toy())
+
+
+def test_vae_goes_on_from_trained_weights_with_the_modalitys_own_settings(tmp_path: Path) -> None:
+    """What the encoder sees in training is the new modality's; the weights are those of the trained model."""
+    first = fit(latentgen.LSGM(width=16, depth=1, heads=2), tmp_path / "first")
+    model = latentgen.VAE(0.1, str(tmp_path / "first")).prepare(Toy()).model
+    inner = first.autoencoder.autoencoder
+    assert model.autoencoder is not inner
+    for name, value in inner.state_dict().items():
+        assert torch.equal(model.autoencoder.state_dict()[name], value)
+    graphs = Graphs(train_size=8, test_size=2, width=16)
+    start = latentgen.VAE().prepare(graphs).model.autoencoder
+    seeing = Graphs(train_size=8, test_size=2, width=16, corruption=0.3)
+    again = latentgen.VAE(autoencoder=start).prepare(seeing).model.autoencoder
+    assert again.corruption == 0.3 and start.corruption == 0.0
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), start.parameters(), strict=True))
+    with pytest.raises(ValueError, match="autoencoder has other weights than the modality's own"):
+        latentgen.VAE(autoencoder=start).prepare(Graphs(train_size=8, test_size=2, width=32))
