@@ -19,6 +19,8 @@ from modalities.text.modality import exact_share, nats_a_token
 
 SAMPLES = 1000
 KL_WEIGHT = 0.03
+FIRST = 0.5
+"""Share of the time for the autoencoder; at .4 one of two seeds rebuilt 97.8 % of the sentences."""
 PASSES = 6
 """Times that a sentence is encoded and read again."""
 SETTINGS = (("10 calls", "ancestral", 10), ("10 calls, DPM-Solver", "dpm", 10), ("gan, 4 calls", "gan", None))
@@ -67,7 +69,7 @@ def grammar(rows: Rows, runs: Path, minutes: float, seeds: range) -> None:
     note = ""
     for seed in seeds:
         run = runs / f"grammar-two-stage-seed{seed}"
-        model = two_stage(minutes, text, run, seed, KL_WEIGHT)
+        model = two_stage(minutes, text, run, seed, KL_WEIGHT, share=FIRST)
         note = spent(run)
         test = gather(model, "test", 2000)
         exact.append(exact_share(model.decode(model.encode(test).mean).mode(), test))

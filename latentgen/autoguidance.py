@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .component import describe
 from .denoiser import Denoiser
-from .gan_prior import ScoreGANPrior
+from .gan_prior import DenoisingGANPrior, ScoreGANPrior
 from .model import LatentGenerativeModel
 from .prior import Prior, ScorePrior
 
@@ -72,7 +72,7 @@ def autoguided(
     """The same model, its score prior autoguided: every sampler of it is.
 
     It shares the weights of the model that is given, and is for sampling; its likelihoods are those of the guided
-    prior.
+    prior. A generator that starts from the score prior's mean (:meth:`Generator.refine`) starts from the guided one.
 
     Args:
         model: with a score prior.
@@ -93,7 +93,11 @@ def autoguided(
             raise ValueError(f"weak has latents {found.latents}, the model {score.latents}; give one of the same.")
         other = found.denoiser
     guided = ScorePrior(score.latents, AutoguidedDenoiser(score.denoiser, guidance, without, other))
-    prior: Prior = ScoreGANPrior(guided, model.prior.gan) if isinstance(model.prior, ScoreGANPrior) else guided
+    prior: Prior = guided
+    if isinstance(model.prior, ScoreGANPrior):
+        generator = model.prior.gan.generator
+        twin = copy.copy(generator)  # shares every weight
+        prior = ScoreGANPrior(guided, DenoisingGANPrior(score.latents, twin), refine=generator.refines)
     return LatentGenerativeModel(model.modality, model.autoencoder, prior).train(model.training)
 
 

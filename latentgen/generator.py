@@ -74,6 +74,11 @@ class Generator(Denoiser):
         """A generator takes no earlier prediction."""
         return False
 
+    @property
+    def refines(self) -> bool:
+        """Whether it starts from a denoiser's mean."""
+        return bool(self._base)
+
     def refine(self, denoiser: Denoiser) -> None:
         """Start from this denoiser's E[z_0 | z_t], which gets no gradient from here."""
         self._base = (denoiser,)

@@ -134,12 +134,19 @@ def test_a_model_is_sampled_by_every_sampler_with_twice_the_calls() -> None:
     torch.testing.assert_close(same, model.sample(6, steps=4, seed=5)["x"], atol=1e-5, rtol=1e-5)
 
 
-def test_a_model_with_a_generator_keeps_it() -> None:
+@pytest.mark.parametrize("refine", [True, False])
+def test_a_generator_starts_from_the_guided_mean_where_it_starts_from_a_mean(refine: bool) -> None:
     gan = latentgen.DDGAN(2, width=16, depth=1, discriminator_depth=1)
-    model = model_of(recipe=latentgen.JointDDGAN(latentgen.LSGM(width=16, depth=2, momentum=0), gan))
+    recipe = latentgen.JointDDGAN(latentgen.LSGM(width=16, depth=2, momentum=0), gan, refine=refine)
+    model = model_of(recipe=recipe)
+    before = model.sample(5, "gan", seed=1)["x"]
     guided = autoguided(model, 2.0, without=(1,))
-    torch.testing.assert_close(guided.sample(5, "gan", seed=1)["x"], model.sample(5, "gan", seed=1)["x"])
+    after = guided.sample(5, "gan", seed=1)["x"]
+    assert guided.calls == 2 and torch.allclose(before, after) != refine
+    torch.testing.assert_close(model.sample(5, "gan", seed=1)["x"], before, msg="the model itself has changed")
     assert not torch.allclose(guided.sample(5, "dpm", steps=3)["x"], model.sample(5, "dpm", steps=3)["x"])
+    generator, twin = model.prior.gan.generator, guided.prior.gan.generator
+    assert all(a is b for a, b in zip(generator.parameters(), twin.parameters(), strict=True))
 
 
 def test_a_weaker_model_guides_and_a_guided_model_is_stored_and_loaded(tmp_path: Path) -> None:
