@@ -112,6 +112,7 @@ PROBLEMS = {
         calls=(10, 25, 100),
         ancestral=(25,),
         passes=6,
+        mender=Mender(corruption=0.06, steps=2000, batch_size=16, passes=12, lr=4e-4),
         seeds=1,
         gpu=True,
         recipe={"width": 192, "depth": 6, "heads": 6},
