@@ -30,8 +30,8 @@ def arguments() -> argparse.Namespace:
     add("--kl-weight", type=float, default=0.03, help="final weight of the latent terms")
     add("--draws", action="store_true", help="draw edges from their probabilities: for block models, whose edges are "
         "random given the blocks; the KL weight then rises late, and 0.3 is a good one")
-    add("--corruption", type=float, default=0.0, help="largest share of pairs that the encoder sees changed in "
-        "training; 0.1 makes model.reread mend more")
+    add("--corruption", type=float, default=0.0, help="largest probability with which the encoder sees a pair drawn "
+        "anew in training: for models that mend the samples of others by model.reread")
     add("--protocol", choices=("spectre", "gdss", "molecules"), default="spectre", help="figures to compute")
     add("--valid", default="connected", help="validity rule: connected, planar, tree, sbm_lite, community")
     add("--samples", type=int, default=1000, help="graphs generated for each row of the table")

@@ -64,6 +64,11 @@ class Denoiser(Component, nn.Module, ABC):
         """Whether the network can take its own earlier prediction of z_0."""
         return bool(getattr(self.network, "self_condition", False))
 
+    @property
+    def cost(self) -> int:
+        """Function calls that one prediction takes."""
+        return 1
+
     @abstractmethod
     def noise(
         self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
@@ -88,7 +93,7 @@ class Denoiser(Component, nn.Module, ABC):
             previous: earlier prediction of z_0, shape [B, *E], for a network with self-conditioning; else ignored.
         """
         if not self.training:
-            self.calls += 1
+            self.calls += self.cost
         # without an earlier prediction zeros stand for it, so that every parameter always takes part
         extra = (torch.zeros_like(z_t) if previous is None else previous,) if self.self_condition else ()
         eps = self.noise(z_t, t, mask, condition, *extra)
@@ -179,11 +184,14 @@ class GuidedDenoiser(Denoiser):
         self.inner, self.guidance = denoiser, guidance
         self.train(denoiser.training)
 
+    @property
+    def cost(self) -> int:
+        """Twice that of the denoiser."""
+        return 2 * self.inner.cost
+
     def noise(
         self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
     ) -> Tensor:
-        """eps_u + w (eps_c - eps_u); one call more than without guidance."""
-        if not self.training:
-            self.calls += 1
+        """eps_u + w (eps_c - eps_u)."""
         unguided = self.inner.noise(z_t, t, mask, None, previous)
         return unguided + self.guidance * (self.inner.noise(z_t, t, mask, condition, previous) - unguided)

@@ -121,13 +121,14 @@ class VAE(Recipe):
         """``ELBO`` alone."""
         autoencoder, prior = modality.autoencoder(), NormalPrior(modality.latents)
         if self.autoencoder is not None:
-            try:
-                autoencoder.load_state_dict(trained_autoencoder(self.autoencoder).state_dict())
-            except RuntimeError as error:
+            given = trained_autoencoder(self.autoencoder).state_dict()
+            own = autoencoder.state_dict()
+            if {name: value.shape for name, value in given.items()} != {n: value.shape for n, value in own.items()}:
                 raise ValueError(
-                    "autoencoder has other weights than the modality's own; build the modality with the arguments "
-                    f"that it was trained with ({str(error).splitlines()[1].strip()})"
-                ) from error
+                    "autoencoder has other weights than the modality's own; build the modality with the sizes that it "
+                    "was trained with."
+                )
+            autoencoder.load_state_dict(given)
         model = LatentGenerativeModel(modality, autoencoder, prior)
         return Prepared(model, [ELBO(autoencoder, prior, self.kl_weight)])
 
@@ -149,7 +150,8 @@ class LSGM(Recipe):
         self_condition: whether the network takes its own earlier prediction of z_0.
         momentum: of the running statistics that standardise the latents; 0 leaves their scale free.
         network: another architecture in the place of the transformer.
-        autoencoder: a trained one to start from, or the path of a model that holds it; None starts from scratch.
+        autoencoder: a trained one to start from, or the path of a model that holds it, with its own settings; None
+            starts from scratch.
         prior: a score prior to start from, or the path of a model that holds it, which learned the latents of
             ``autoencoder`` (``LatentDiffusion``). Most of the time then goes into steps that are cheap, as the
             autoencoder stands still, and end-to-end training is the last stage. Process, parameterisation and sizes are

@@ -15,6 +15,7 @@ from latentgen.denoiser import NoiseDenoiser, VelocityDenoiser
 from latentgen.nn.transformer import Transformer
 from latentgen.nn.vector import VectorNetwork
 from latentgen.sampler import ProbabilityFlow
+from modalities.graphs import Graphs
 from modalities.mixtures import GaussianGrid
 
 SET = latentgen.LatentSpec((5, 3), "set", masked=True)
@@ -104,6 +105,49 @@ def test_the_weak_network_lacks_the_blocks_and_shares_the_rest(latents: latentge
     assert weak(z.double(), t.double(), mask).eps.dtype == torch.float64  # shared weights move together
 
 
+class Counting(nn.Module):
+    """Counts the evaluations of a network inside."""
+
+    self_condition = False
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.evaluations = inner, 0
+
+    def forward(self, *arguments: Tensor | None) -> Tensor:
+        self.evaluations += 1
+        result: Tensor = self.inner(*arguments)
+        return result
+
+
+def test_every_evaluation_is_counted_with_guidance_by_a_condition_too() -> None:
+    networks = [Counting(random_network(condition_dim=2, seed=seed)) for seed in (0, 1)]
+    good, weak = (VelocityDenoiser(network, latentgen.VPSDE()).eval() for network in networks)
+    both = latentgen.GuidedDenoiser(AutoguidedDenoiser(good, 2.0, weak=weak), 3.0)
+    z, t, mask = noisy()
+    both(z, t, mask, torch.randn(4, 2))
+    assert both.calls == sum(network.evaluations for network in networks) == 4
+
+
+def test_a_weak_denoiser_with_self_conditioning_gets_zeros_where_there_is_no_prediction_yet() -> None:
+    """With w = 0 the prediction is the weak denoiser's own."""
+    process = latentgen.VPSDE()
+    good = VelocityDenoiser(random_network(), process).eval()
+    weak = VelocityDenoiser(random_network(seed=1, self_condition=True), process).eval()
+    z, t, mask = noisy()
+    guided = AutoguidedDenoiser(good, 0.0, weak=weak)
+    torch.testing.assert_close(guided(z, t, mask).eps, weak(z, t, mask).eps)
+
+
+def test_the_modes_of_what_is_given_stay() -> None:
+    model, weak = model_of().train(), model_of()
+    model.autoencoder.eval()
+    before = [part.training for one in (model, weak) for part in one.modules()]
+    autoguided(model, 2.0, without=(0,))
+    autoguided(model, 2.0, weak=weak)
+    assert [part.training for one in (model, weak) for part in one.modules()] == before
+
+
 def test_masked_items_do_not_matter_and_two_calls_are_counted() -> None:
     denoiser = VelocityDenoiser(random_network(), latentgen.VPSDE()).eval()
     guided = AutoguidedDenoiser(denoiser, 2.0, without=(0,))
@@ -126,10 +170,11 @@ def model_of(steps: int = 30, recipe: latentgen.Recipe | None = None) -> latentg
 def test_a_model_is_sampled_by_every_sampler_with_twice_the_calls() -> None:
     model = model_of()
     guided = autoguided(model, 2.0, without=(0,))
-    for sampler, steps in (("dpm", 4), ("ancestral", 4), ("ddim", 4)):
+    for sampler in model.prior.samplers:
+        steps = None if sampler == "ode" else 4
         plain, led = (one.sample(6, sampler, steps=steps, seed=5)["x"] for one in (model, guided))
-        assert not torch.allclose(plain, led)
-        assert guided.calls == 2 * model.calls
+        assert not torch.allclose(plain, led), sampler
+        assert guided.calls == 2 * model.calls or sampler == "ode"
     same = autoguided(model, 1.0, without=(0,)).sample(6, steps=4, seed=5)["x"]
     torch.testing.assert_close(same, model.sample(6, steps=4, seed=5)["x"], atol=1e-5, rtol=1e-5)
 
@@ -153,9 +198,15 @@ def test_a_weaker_model_guides_and_a_guided_model_is_stored_and_loaded(tmp_path:
     model, weak = model_of(), model_of()
     for parameter in weak.prior.parameters():
         parameter.data.mul_(0.5)
-    for number, guided in enumerate((autoguided(model, 3.0, weak=weak), autoguided(model, 3.0, without=(0,)))):
+    model.save_pretrained(tmp_path / "plain")
+
+    def size(name: str) -> int:
+        return (tmp_path / name / "model.safetensors").stat().st_size
+
+    for number, guided in enumerate((autoguided(model, 3.0, weak=weak), autoguided(model, 3.0, without=range(1)))):
         guided.save_pretrained(tmp_path / str(number))
         again = latentgen.load(tmp_path / str(number))
+        assert size(str(number)) < (2.1 - number) * size("plain"), "a weight is stored twice"
         drawn = guided.sample(4, steps=3)["x"]
         torch.testing.assert_close(again.sample(4, steps=3)["x"], drawn)
         assert not torch.allclose(model.sample(4, steps=3)["x"], drawn)
@@ -165,9 +216,10 @@ def test_a_weaker_model_guides_and_a_guided_model_is_stored_and_loaded(tmp_path:
     ("arguments", "message"),
     [
         ({}, "neither is given"),
-        ({"without": (2,)}, r"without is \[2\]; name some of the 2 blocks, 0 to 1, not all"),
+        ({"without": (2,)}, r"without is \[2\]; name some of the 2 blocks, 0 to 1, once and not all"),
         ({"without": (0, 1)}, "not all"),
         ({"without": (-1,)}, r"without is \[-1\]"),
+        ({"without": (0, 0)}, "once and not all"),
     ],
 )
 def test_blocks_that_are_not_there_are_refused(arguments: dict[str, tuple[int, ...]], message: str) -> None:
@@ -193,3 +245,22 @@ def test_what_cannot_guide_is_refused() -> None:
         autoguided(model, 2.0, weak=wider)
     with pytest.raises(ValueError, match="a Linear has no list of blocks"):
         without_blocks(NoiseDenoiser(nn.Linear(2, 2), latentgen.VPSDE()), (0,))
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"guidance is {value}; give a finite weight"):
+            autoguided(model, value, without=(0,))
+    with pytest.raises(ValueError, match="denoiser is a AutoguidedDenoiser already"):
+        autoguided(autoguided(model, 2.0, without=(0,)), 2.0, without=(1,))
+    plain_network, conditional = random_network(), random_network(condition_dim=2)
+    good, weak = (VelocityDenoiser(network, latentgen.VPSDE()) for network in (plain_network, conditional))
+    with pytest.raises(ValueError, match="weak takes conditions of size 2, the model of 0"):
+        AutoguidedDenoiser(good, 2.0, weak=weak)
+
+
+def test_a_weak_model_on_another_autoencoder_is_refused() -> None:
+    torch.manual_seed(0)
+    graphs = Graphs(train_size=6, test_size=2, width=16)
+    a, b = (latentgen.LSGM(width=16, depth=2, heads=2).prepare(graphs).model for _ in range(2))
+    with pytest.raises(ValueError, match="weak has another autoencoder"):
+        autoguided(a, 2.0, weak=b)
+    b.autoencoder.load_state_dict(a.autoencoder.state_dict())
+    autoguided(a, 2.0, weak=b)

@@ -272,10 +272,20 @@ def test_sample_takes_autoguidance(tmp_path: Path, fails: Any, capfd: Any) -> No
     found = {name: load_file(tmp_path / name / "samples.safetensors") for name in told}
     assert all(found["first"][key].equal(drawn[key]) for key in drawn)
     assert all(found["itself"][key].equal(found["plain"][key]) for key in drawn)
+    second = latentgen.autoguided(model, 3.0, (1,)).sample(3, steps=3)
+    assert found["second"]["x"].equal(second["x"]) and not second["x"].equal(drawn["x"])
+    with safe_open(tmp_path / "second" / "samples.safetensors", "pt") as file:
+        assert "without blocks [1]" in str(file.metadata())
     capfd.readouterr()
     assert "without is given without --autoguidance" in fails(*common, "x", "--without", "1")
     assert "weak is given without --autoguidance" in fails(*common, "x", "--weak", str(run))
     assert "name some of the" in fails(*common, "x", "--autoguidance", "2", "--without", "9")
+    assert "guidance is nan; give a finite weight" in fails(*common, "x", "--autoguidance", "nan")
+    gan = latentgen.DDGAN(2, width=16, depth=1, heads=2, discriminator_depth=1)
+    recipe = latentgen.JointDDGAN(latentgen.LSGM(width=16, depth=2, heads=2), gan, refine=False)
+    recipe.prepare(Images(limit=60, width=8)).model.save_pretrained(tmp_path / "gan")
+    words = ["sample", str(tmp_path / "gan"), "--sampler", "gan", "--autoguidance", "2"]
+    assert "does not reach this model's generator" in fails(*words)
 
 
 def test_sampling_mistakes_are_one_sentence(run: Path, tmp_path: Path, fails: Any) -> None:

@@ -138,7 +138,10 @@ def _sample(options: argparse.Namespace) -> int:
     run = Path(options.run)
     folder = options.out or (run if run.is_dir() else run.parent) / "samples"
     folder.mkdir(parents=True, exist_ok=True)
-    origin = {"model": str(options.run), "seed": options.seed, "calls": model.calls}
+    origin: dict[str, object] = {"model": str(options.run), "seed": options.seed, "calls": model.calls}
+    if options.autoguidance != 1:
+        blocks = options.without if options.without is not None else [0]
+        origin |= {"autoguidance": options.autoguidance, "weak": options.weak or f"without blocks {blocks}"}
     written = [folder / "samples.safetensors"]
     export_safetensors(written[0], batch, origin)
     picture = folder / "samples.png"
@@ -157,6 +160,9 @@ def _autoguided(model: LatentGenerativeModel, options: argparse.Namespace) -> La
             if getattr(options, name) is not None:
                 raise ValueError(f"{name} is given without --autoguidance; give its weight too, such as 2.")
         return model
+    generator = getattr(getattr(model.prior, "gan", None), "generator", None)
+    if options.sampler == "gan" and generator is not None and not generator.refines:
+        raise ValueError("autoguidance does not reach this model's generator; leave it out, or take another sampler.")
     if options.weak is None:
         return autoguided(model, options.autoguidance, options.without if options.without is not None else (0,))
     weak = load_model(argparse.Namespace(**{**vars(options), "run": options.weak}))

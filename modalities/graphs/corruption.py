@@ -13,11 +13,15 @@ def corrupted(batch: Batch, most: float) -> Batch:
     r"""Graphs whose nodes and pairs are drawn anew with probability c, c ~ U[0, most] for each graph.
 
     What is drawn anew takes its kind from the shares of kinds in the graph itself (the marginal transitions of Vignac
-    et al. 2023): a sparse graph stays as sparse, and an edge is lost as often as one appears.
+    et al. 2023): a pair of kind k changes with probability c (1 - share of k), a sparse graph stays as sparse, and an
+    edge is lost as often as one appears.
 
     Args:
         batch: ``nodes`` [B, N], ``edges`` [B, N, N], ``mask`` [B, N].
-        most: largest probability.
+        most: largest probability, in [0, 1].
+
+    Returns:
+        A new batch of the same shapes; everything but ``nodes`` and ``edges`` as it was.
     """
     nodes, edges, mask = batch["nodes"], batch["edges"], batch["mask"]
     share = most * torch.rand(len(nodes), device=nodes.device)
@@ -31,7 +35,7 @@ def corrupted(batch: Batch, most: float) -> Batch:
 
 
 def _shuffled(values: Tensor, real: Tensor) -> Tensor:
-    """For each entry of a row, another one of the row, drawn from the real ones; shape [B, M]."""
+    """For each entry of a row, one of the row's real ones at random, perhaps itself; shape [B, M]."""
     weights = real.double() + 1e-30  # rows without any: multinomial needs a positive sum
     chosen = torch.multinomial(weights, values.shape[1], replacement=True)
     return values.gather(1, chosen)

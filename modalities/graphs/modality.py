@@ -52,8 +52,11 @@ class Graphs(Modality):
         limit: use at most this many training graphs of a file.
         draws: draw nodes and edges from their probabilities instead of taking the most probable graph: for graphs that
             are random given a few numbers, such as block models, whose latents need not carry every edge.
-        corruption: largest share of pairs and nodes that the encoder sees changed in training, see
-            ``GraphAutoencoder``; about .1 makes ``model.reread`` mend more.
+        corruption: largest probability with which the encoder sees a pair or a node drawn anew in training, see
+            ``GraphAutoencoder``; for models that mend samples of others by ``model.reread``.
+
+    Raises:
+        ValueError: if ``protocol`` is unknown, or ``corruption`` not in [0, 1].
     """
 
     def __init__(
@@ -81,6 +84,8 @@ class Graphs(Modality):
         self.latent, self.width, self.encoder_depth, self.decoder_depth = latent, width, encoder_depth, decoder_depth
         self.train_size, self.test_size, self.seed = train_size, test_size, seed
         self.limit_nodes, self.options, self.limit = max_nodes, dict(options or {}), limit
+        if not 0 <= corruption <= 1:
+            raise ValueError(f"corruption is {corruption}; give a largest probability, in [0, 1].")
         self.draws, self.corruption = draws, corruption
         self._state: dict[str, Tensor] = {}
 

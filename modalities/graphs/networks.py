@@ -136,9 +136,10 @@ class GraphAutoencoder(Autoencoder):
         heads: attention heads.
         pair_width: hidden size of the pair head.
         min_std: least standard deviation of the posterior, latent units.
-        corruption: in training, the encoder sees a graph whose pairs and nodes are changed with a probability that is
-            drawn for each graph from [0, corruption], and the decoder still has to give the true one: then
-            ``model.reread`` mends what a prior got wrong. The bound stays valid, as for random features.
+        corruption: in training, the encoder sees a graph whose pairs and nodes are drawn anew with a probability that
+            is itself drawn for each graph from [0, corruption] (see ``corrupted``), and the decoder still has to give
+            the true one: then ``model.reread`` mends what a prior got wrong. The bound stays valid, as for random
+            features.
 
     Raises:
         ValueError: if ``corruption`` is not in [0, 1].
@@ -159,7 +160,7 @@ class GraphAutoencoder(Autoencoder):
     ) -> None:
         super().__init__()
         if not 0 <= corruption <= 1:
-            raise ValueError(f"corruption is {corruption}; give a largest share of changed pairs, in [0, 1].")
+            raise ValueError(f"corruption is {corruption}; give a largest probability, in [0, 1].")
         self.node_types, self.edge_types, self.min_std, self.corruption = node_types, edge_types, min_std, corruption
         self.embed = nn.Linear(node_types + WALK_LENGTH + 1 + NOISE_FEATURES + 2 * SPECTRAL_FEATURES, width)
         self.encoder = nn.ModuleList(EncoderLayer(width, edge_types - 1, heads) for _ in range(encoder_depth))

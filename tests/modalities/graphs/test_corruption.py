@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import latentgen
 from latentgen.tensors import Batch
 from modalities.graphs import Graphs
 from modalities.graphs.corruption import corrupted
@@ -69,29 +70,43 @@ def test_each_graph_has_a_probability_of_its_own() -> None:
     assert torch.equal(corrupted(batch, 0.0)["edges"], batch["edges"])
 
 
-def test_only_a_training_encoder_sees_it() -> None:
+def test_only_a_training_encoder_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In training the code is that of the changed graph, and what has to come back is the graph itself."""
     torch.manual_seed(0)
-    batch = dict(molecules(3))
-    batch["noise"] = torch.zeros(3, 8, 4)
+    batch = {**molecules(3), "noise": torch.zeros(3, 8, 4)}
+    other = {**batch, "edges": batch["edges"].roll((-2, -2), (1, 2)), "nodes": torch.zeros(3, 8).long()}
     plain, noisy = GraphAutoencoder(3, 4, width=16), GraphAutoencoder(3, 4, width=16, corruption=1.0)
     noisy.load_state_dict(plain.state_dict())
+    asked: list[float] = []
 
-    def mean(autoencoder: GraphAutoencoder) -> torch.Tensor:
+    def change(given: Batch, most: float) -> Batch:
+        asked.append(most)
+        assert given is batch
+        return other
+
+    monkeypatch.setattr("modalities.graphs.networks.corrupted", change)
+
+    def mean(autoencoder: GraphAutoencoder, graphs: Batch) -> torch.Tensor:
         torch.manual_seed(5)
-        return autoencoder.encode(batch).mean
+        return autoencoder.encode(graphs).mean
 
-    assert torch.equal(mean(plain.eval()), mean(noisy.eval()))
-    torch.manual_seed(7)
-    differs = [(mean(noisy.train()) - mean(plain.train())).abs().amax((1, 2)) > 1e-3]
-    assert differs[0].any()
-    # the decoder's target is the graph itself: the likelihood takes the batch that was given
-    z = noisy.encode(batch).mean
-    assert noisy.decode(z, batch["mask"]).log_prob(batch).shape == (3,)
+    assert torch.equal(mean(plain.train(), batch), mean(noisy.eval(), batch)) and not asked
+    assert torch.equal(mean(plain, other), mean(noisy.train(), batch)) and asked == [1.0]
+    assert not torch.allclose(mean(plain, other), mean(plain, batch), atol=1e-3)
+    objective = latentgen.ELBO(noisy, latentgen.NormalPrior(latentgen.LatentSpec((8, 8), "set", masked=True)), 0.0)
+    torch.manual_seed(5)
+    found = objective(batch)["reconstruction"]
+    torch.manual_seed(5)
+    z = plain.encode(other).rsample()
+    expected = -plain.decode(z, batch["mask"]).log_prob(batch).mean()
+    torch.testing.assert_close(found.detach(), expected.detach())
 
 
 def test_the_modality_passes_it_on_and_nonsense_is_refused() -> None:
     graphs = Graphs(train_size=4, test_size=2, corruption=0.2)
     autoencoder = graphs.autoencoder()
     assert isinstance(autoencoder, GraphAutoencoder) and autoencoder.corruption == 0.2
-    with pytest.raises(ValueError, match=r"corruption is 1\.5; give a largest share"):
+    with pytest.raises(ValueError, match=r"corruption is 1\.5; give a largest probability"):
         GraphAutoencoder(corruption=1.5)
+    with pytest.raises(ValueError, match=r"corruption is -0\.1; give a largest probability"):
+        Graphs(corruption=-0.1)
