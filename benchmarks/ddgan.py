@@ -4,13 +4,13 @@
 
 The mixture and the communities need no data; Stacked MNIST is read from DATA/images/mnist and left out without it.
 --minutes is the CPU time of each of its trainings, autoencoder included; without it they take numbers of steps, for a
-GPU. --only "Stacked MNIST, joint" takes the one with goals alone, --only "T = 1, alone" another.
+GPU. --only "Stacked MNIST, T = 1" takes one of its settings.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,7 +131,7 @@ COMMUNITIES = {
 
 
 def seconds_a_sample(
-    model: latentgen.LatentGenerativeModel, settings: Iterable[Sampled], n: int = 128, repeats: int = 7
+    model: latentgen.LatentGenerativeModel, settings: Sequence[Sampled], n: int = 128, repeats: int = 7
 ) -> list[float]:
     """Median seconds a sample for each setting, decoder included, warm, interleaved."""
     times: list[list[float]] = [[] for _ in settings]
@@ -233,9 +233,9 @@ def main() -> None:
         communities(rows, runs, seeds)
     if wanted(args.only, "end to end"):
         end_to_end(rows, runs, seeds)
-    from stacked_mnist import SETTINGS, called, stacked_mnist
+    from stacked_mnist import SETTINGS, stacked_mnist
 
-    chosen = tuple(name for name in SETTINGS if wanted(args.only, called(name)))
+    chosen = tuple(name for name in SETTINGS if wanted(args.only, f"Stacked MNIST, {name}"))
     if chosen and args.data is None:
         print("Stacked MNIST: left out, since --data was not given", flush=True)
     elif chosen:

@@ -13,7 +13,16 @@ from modalities.graphs import Graphs
 
 @dataclass(frozen=True)
 class Mender:
-    """An autoencoder that goes on from a trained model's, sees changed graphs, and reads samples again."""
+    """An autoencoder that goes on from a trained model's, sees changed graphs, and reads samples again.
+
+    Attributes:
+        corruption: of what its encoder sees.
+        steps: of training, a few minutes on a CPU.
+        batch_size: graphs a step.
+        passes: times that a sample is read again.
+        lr: learning rate.
+        kl_weight: of the loss.
+    """
 
     corruption: float
     steps: int
@@ -28,7 +37,7 @@ class Problem:
     """One data set, how it is trained and how many graphs are judged."""
 
     name: str
-    make: Callable[[Path | None], Graphs | None]
+    make: Callable[..., Graphs | None]
     steps: int
     samples: int
     kl_weight: float | latentgen.Schedule = 0.03
@@ -47,9 +56,9 @@ class Problem:
     recipe: dict[str, Any] = field(default_factory=dict)
 
 
-def _file(name: str, **options: Any) -> Callable[[Path | None], Graphs | None]:
-    def make(data: Path | None) -> Graphs | None:
-        return None if data is None else Graphs(data=str(data / name), **options)
+def _file(name: str, **options: Any) -> Callable[..., Graphs | None]:
+    def make(data: Path | None, **more: Any) -> Graphs | None:
+        return None if data is None else Graphs(data=str(data / name), **options, **more)
 
     return make
 

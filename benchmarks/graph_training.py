@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
 import torch
-from graph_problems import Mender, Problem
+from graph_problems import Problem
 
 import latentgen
 from modalities.graphs import Graphs
@@ -51,19 +50,28 @@ def train(
     return latentgen.Trainer(prepared.model, prepared.objectives, run, options_of(problem, seed, share)).fit()
 
 
-def train_mender(mender: Mender, graphs: Graphs, source: Path) -> latentgen.LatentGenerativeModel:
-    """A kept or new mender of the model in the folder ``source``."""
-    run = source.with_name(source.name + "-mender")
-    seeing = copy.copy(graphs)
-    seeing.corruption = mender.corruption
+def train_mender(problem: Problem, data: Path | None, source: Path, seed: int) -> latentgen.LatentGenerativeModel:
+    """A kept or new mender of the model in the folder ``source``; trained on a CPU, too."""
+    run, mender = mender_run(source), problem.mender
+    assert mender is not None
+    seeing = problem.make(data, corruption=mender.corruption)
+    assert seeing is not None
     if not (run / "export" / "model.safetensors").exists():
+        torch.manual_seed(seed)
         prepared = latentgen.VAE(mender.kl_weight, str(source)).prepare(seeing)
         options = latentgen.TrainingOptions(
-            steps=mender.steps, batch_size=mender.batch_size, autoencoder_lr=mender.lr, warmup=0.05, log_every=20,
-            checkpoint_every=0, keep=1,
+            steps=mender.steps, batch_size=mender.batch_size, autoencoder_lr=mender.lr, warmup=0.05, seed=seed,
+            log_every=20, checkpoint_every=0, keep=1,
         )
         latentgen.Trainer(prepared.model, prepared.objectives, run, options).fit()
-    return latentgen.load(run)
+    model = latentgen.load(run)
+    model.modality = seeing
+    return model
+
+
+def mender_run(source: Path) -> Path:
+    """Where the mender of the model in ``source`` is kept."""
+    return source.with_name(source.name + "-mender")
 
 
 def cpu_minutes(run: Path) -> float:

@@ -32,11 +32,6 @@ GPU, CPU = {"width": 32, "batch_size": 256}, {"width": 16, "batch_size": 64}
 """Width of the autoencoder and examples a step: what fits a GPU, and what fits minutes of one core."""
 
 
-def called(name: str) -> str:
-    """What --only finds a setting by."""
-    return f"Stacked MNIST, joint, {name}" if name == JOINT else f"Stacked MNIST, {name}"
-
-
 def digits_classifier(folder: Path, path: Path, device: torch.device) -> Classifier:
     """A classifier of single padded digits, trained once."""
     if not path.exists():
