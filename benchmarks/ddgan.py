@@ -111,16 +111,28 @@ def trained(
     return model
 
 
+LAST = (3,)
+"""The block that the weaker prior of the guided row lacks, and 1.5, were chosen on one other sample set a seed."""
+
+
 class Sampled(NamedTuple):
     """How a row is sampled."""
 
     sampler: str
     steps: int | None = None
     tolerance: float | None = None
+    guidance: float = 1.0
+
+    def batch(self, model: latentgen.LatentGenerativeModel, n: int, seed: int, size: int) -> tuple[Batch, int]:
+        """Samples, and the calls that they took."""
+        led = model if self.guidance == 1 else latentgen.autoguided(model, self.guidance, LAST)
+        found = led.sample(n, self.sampler, steps=self.steps, tolerance=self.tolerance, seed=seed, batch_size=size)
+        return found, led.calls
 
 
 COMMUNITIES = {
     "gan, 4 calls": Sampled("gan"),
+    "gan, 4 calls, autoguided": Sampled("gan", guidance=1.5),
     "ODE, tolerance 0.001": Sampled("ode", tolerance=1e-3),
     "ODE, tolerance 0.01": Sampled("ode", tolerance=1e-2),
     "ODE, tolerance 0.1": Sampled("ode", tolerance=1e-1),
@@ -136,9 +148,9 @@ def seconds_a_sample(
     """Median seconds a sample for each setting, decoder included, warm, interleaved."""
     times: list[list[float]] = [[] for _ in settings]
     for number in range(repeats + 1):
-        for cell, (sampler, steps, tolerance) in zip(times, settings, strict=True):
+        for cell, sampled in zip(times, settings, strict=True):
             start = time.perf_counter()
-            model.sample(n, sampler, steps=steps, tolerance=tolerance, seed=number, batch_size=n)
+            sampled.batch(model, n, number, n)
             cell.append((time.perf_counter() - start) / n)
     return [sorted(cell[1:])[repeats // 2] for cell in times]
 
@@ -151,10 +163,9 @@ def communities(rows: Rows, runs: Path, seeds: range, sets: int = 3) -> None:
         run = runs / f"communities-joint-seed{seed}"
         model = trained(graphs, joint_recipe(), run, seed, 1500, 2e-4)
         for number in range(sets):
-            for name, (sampler, steps, tolerance) in COMMUNITIES.items():
-                one = 10_000 * seed + number
-                batch = model.sample(1000, sampler, steps=steps, tolerance=tolerance, seed=one, batch_size=500)
-                _note(found, name, {**judge(batch), "calls": float(model.calls)})
+            for name, sampled in COMMUNITIES.items():
+                batch, calls = sampled.batch(model, 1000, 10_000 * seed + number, 500)
+                _note(found, name, {**judge(batch), "calls": float(calls)})
         seconds = seconds_a_sample(model, list(COMMUNITIES.values()))
         for name, value in zip(COMMUNITIES, seconds, strict=True):
             _note(found, name, {"seconds a graph": value})
@@ -174,16 +185,17 @@ def _note(found: dict[str, dict[str, list[float]]], row: str, figures: dict[str,
 def _joint_goals(rows: Rows, found: dict[str, dict[str, list[float]]]) -> None:
     """The generator against the ODE of the same checkpoint at its best tolerance, and against the quick solver."""
     mean = {name: {key: mean_spread(values)[0] for key, values in cells.items()} for name, cells in found.items()}
-    gan = mean["gan, 4 calls"]
     for kind in ("ODE", "DPM"):
         best = max((name for name in mean if name.startswith(kind)), key=lambda name: mean[name]["vun"])
-        rows.add(f"communities: V.U.N. of gan over that of the best {kind} ({best})", gan["vun"] / mean[best]["vun"],
-                 ">= 0.85", note=f"gan {gan['vun']:.3f}, {best} {mean[best]['vun']:.3f}")
-        rows.add(f"communities: degree MMD of gan over that of {best}", gan["degree"] / mean[best]["degree"], "<= 2",
-                 note=f"gan {gan['degree']:.4f}, {best} {mean[best]['degree']:.4f}")
-        rows.add(f"communities: seconds a graph of {best} over those of gan",
-                 mean[best]["seconds a graph"] / gan["seconds a graph"], ">= 3",
-                 note=f"gan {gan['seconds a graph']:.5f} s, decoder included")
+        for name in (name for name in mean if name.startswith("gan")):
+            gan = mean[name]
+            rows.add(f"communities: V.U.N. of {name} over that of the best {kind} ({best})",
+                     gan["vun"] / mean[best]["vun"], ">= 0.85", note=f"{gan['vun']:.3f}, {mean[best]['vun']:.3f}")
+            rows.add(f"communities: degree MMD of {name} over that of {best}", gan["degree"] / mean[best]["degree"],
+                     "<= 2", note=f"{gan['degree']:.4f}, {mean[best]['degree']:.4f}")
+            rows.add(f"communities: seconds a graph of {best} over those of {name}",
+                     mean[best]["seconds a graph"] / gan["seconds a graph"], ">= 3",
+                     note=f"{gan['seconds a graph']:.5f} s, decoder included")
 
 
 def end_to_end(rows: Rows, runs: Path, seeds: range) -> None:
