@@ -65,7 +65,7 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {"train_size": 24, "test_size": 8, "width": 16, "encoder_depth": 1, "decoder_depth": 1}
     monkeypatch.setattr(modalities.graphs, "Graphs", lambda *args, **given: graphs(*args, **(given | sizes)))
     for recipe in (latentgen.LSGM, latentgen.LatentDiffusion):
-        change(monkeypatch, recipe, width=16, depth=1, heads=2)
+        change(monkeypatch, recipe, width=16, depth=2, heads=2)
     for owner in (latentgen, latentgen.hooks):
         monkeypatch.setattr(owner, "evaluate", small_evaluation)
         monkeypatch.setattr(owner, "every", once)
