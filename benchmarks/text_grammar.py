@@ -21,8 +21,8 @@ SAMPLES = 1000
 KL_WEIGHT = 0.03
 FIRST = 0.5
 """Share of the time for the autoencoder; at .4 one of two seeds rebuilt 97.8 % of the sentences."""
-PASSES = 6
-"""Times that a sentence is encoded and read again."""
+PASSES = 8
+"""Times that a sentence is encoded and read again; chosen among 6, 8 and 10 on other samples of the three models."""
 SETTINGS = (("10 calls", "ancestral", 10), ("10 calls, DPM-Solver", "dpm", 10), ("gan, 4 calls", "gan", None))
 
 
