@@ -82,3 +82,13 @@ def training_record(run: Path) -> dict[str, float]:
     rows = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     last = json.loads(rows[-1])
     return {"steps": float(last["step"]), "CPU-minutes": float(last["cpu_seconds"]) / 60}
+
+
+def cpu_minutes(run: Path) -> float:
+    """CPU time that training took, stages added."""
+    total = 0.0
+    for log in (run / "metrics.jsonl", run / "autoencoder" / "metrics.jsonl"):
+        if log.exists():
+            rows = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
+            total += max((row.get("cpu_seconds") or 0.0 for row in rows), default=0.0)
+    return total / 60

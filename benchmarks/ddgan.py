@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from graph_training import cpu_minutes
+from budget import cpu_minutes
 from graphs import Judge
 from harness import Rows, arguments, mean_spread, wanted
 from two_ranks import two_ranks_difference
@@ -187,8 +187,9 @@ def _joint_goals(rows: Rows, found: dict[str, dict[str, list[float]]]) -> None:
     mean = {name: {key: mean_spread(values)[0] for key, values in cells.items()} for name, cells in found.items()}
     for kind in ("ODE", "DPM"):
         best = max((name for name in mean if name.startswith(kind)), key=lambda name: mean[name]["vun"])
-        for name in (name for name in mean if name.startswith("gan")):
-            gan = mean[name]
+        for name, gan in mean.items():
+            if not name.startswith("gan"):
+                continue
             rows.add(f"communities: V.U.N. of {name} over that of the best {kind} ({best})",
                      gan["vun"] / mean[best]["vun"], ">= 0.85", note=f"{gan['vun']:.3f}, {mean[best]['vun']:.3f}")
             rows.add(f"communities: degree MMD of {name} over that of {best}", gan["degree"] / mean[best]["degree"],

@@ -63,6 +63,14 @@ def _file(name: str, **options: Any) -> Callable[..., Graphs | None]:
     return make
 
 
+def _small(name: str, samples: int) -> Problem:
+    """A file of a few graphs, with the protocol of GDSS."""
+    return Problem(
+        name, _file(f"graphs/{name}.jsonl", protocol="gdss"), 1500, samples, kl_weight=0.3, batch_size=32,
+        family="gdss", sets=30, gate_sets=30,
+    )
+
+
 PROBLEMS = {
     "communities": Problem(
         "communities", lambda data: Graphs(data="communities", train_size=2000, test_size=1000), 2750, 1000
@@ -74,28 +82,8 @@ PROBLEMS = {
         1000,
         batch_size=32,
     ),
-    "community_small": Problem(
-        "community_small",
-        _file("graphs/community_small.jsonl", protocol="gdss"),
-        1500,
-        20,
-        kl_weight=0.3,
-        batch_size=32,
-        family="gdss",
-        sets=30,
-        gate_sets=30,
-    ),
-    "ego_small": Problem(
-        "ego_small",
-        _file("graphs/ego_small.jsonl", protocol="gdss"),
-        1500,
-        40,
-        kl_weight=0.3,
-        batch_size=32,
-        family="gdss",
-        sets=30,
-        gate_sets=30,
-    ),
+    "community_small": _small("community_small", 20),
+    "ego_small": _small("ego_small", 40),
     "planar64": Problem(
         "planar64", _file("graphs/planar.jsonl", valid="planar", latent=12), 600, 40, batch_size=16, seeds=1
     ),

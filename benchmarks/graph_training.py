@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -72,13 +71,3 @@ def train_mender(problem: Problem, data: Path | None, source: Path, seed: int) -
 def mender_run(source: Path) -> Path:
     """Where the mender of the model in ``source`` is kept."""
     return source.with_name(source.name + "-mender")
-
-
-def cpu_minutes(run: Path) -> float:
-    """CPU time that training took, stages added."""
-    total = 0.0
-    for log in (run / "metrics.jsonl", run / "autoencoder" / "metrics.jsonl"):
-        if log.exists():
-            rows = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
-            total += max((row.get("cpu_seconds") or 0.0 for row in rows), default=0.0)
-    return total / 60

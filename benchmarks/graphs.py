@@ -11,8 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from budget import cpu_minutes
 from graph_problems import PROBLEMS, Problem
-from graph_training import cpu_minutes, mender_run, train, train_mender
+from graph_training import mender_run, train, train_mender
 from harness import Rows, arguments, mean_spread, wanted
 from joint_step import joint_step_ratio
 
@@ -193,7 +194,11 @@ def compare_frozen(rows: Rows, problem: Problem, graphs: Graphs, judge: Judge, r
 
 def main() -> None:
     """Run what was asked for."""
-    args = arguments(__doc__ or "", "about 2.5 hours of one CPU core for all figures and three seeds; --only for parts")
+    args = arguments(
+        __doc__ or "",
+        "about 2.5 hours of one CPU core for all figures and three seeds, 1 more for kept GPU runs and their menders; "
+        "--only for parts",
+    )
     rows, runs = Rows(args.json), args.runs
     if wanted(args.only, "joint step"):
         ratio, spread = joint_step_ratio()

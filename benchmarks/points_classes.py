@@ -24,10 +24,10 @@ SETTINGS: tuple[tuple[str, str, int | None, float], ...] = (
 )
 
 
-def right(shapes: Points, batch: Batch, labels: Tensor, known: Batch) -> float:
-    """Share of shapes whose nearest training shape, by the Chamfer distance, has their label."""
+def nearest_labels(shapes: Points, batch: Batch, known: Batch) -> Tensor:
+    """For each shape, the label of its nearest training shape by the Chamfer distance, shape [B]."""
     nearest = pairwise_chamfer(shapes.clouds(batch).x, shapes.clouds(known).x).argmin(dim=1)
-    return float((known["condition"].argmax(dim=1)[nearest] == labels).float().mean())
+    return known["condition"].argmax(dim=1)[nearest]
 
 
 def classes(rows: Rows, runs: Path, minutes: float, seeds: range) -> None:
@@ -35,11 +35,8 @@ def classes(rows: Rows, runs: Path, minutes: float, seeds: range) -> None:
     shapes = Points(points=512, train_size=3000, test_size=256, condition="label")
     found: dict[str, dict[str, list[float]]] = {}
 
-    def note(name: str, batch: Batch, labels: Tensor, known: Batch, test: Batch) -> None:
-        figures = points_figures(shapes.clouds(batch), shapes.clouds(test), emd=None)
-        scaled = {key: 100 * value if key in PER_CENT else value for key, value in figures.items()}
-        scaled["of their class (%)"] = 100 * right(shapes, batch, labels, known)
-        for key, value in scaled.items():
+    def note(name: str, figures: dict[str, float]) -> None:
+        for key, value in figures.items():
             found.setdefault(name, {}).setdefault(key, []).append(value)
 
     spending = ""
@@ -49,20 +46,26 @@ def classes(rows: Rows, runs: Path, minutes: float, seeds: range) -> None:
         spending = spent(run)
         test, known = gather(model, "test", 256), gather(model, "train", KNOWN)
         labels = test["condition"].argmax(dim=1)
+        shuffled = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
         for name, sampler, steps, guidance in SETTINGS:
             batch = model.sample(
                 len(labels), sampler, steps=steps, seed=seed, condition=test["condition"], guidance=guidance,
                 batch_size=64,
             )
-            note(name, batch, labels, known, test)
-            other = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
-            rows_key = "of a shuffled class (%), by chance"
-            found[name].setdefault(rows_key, []).append(100 * right(shapes, batch, other, known))
+            figures = points_figures(shapes.clouds(batch), shapes.clouds(test), emd=None)
+            note(name, {key: 100 * value if key in PER_CENT else value for key, value in figures.items()})
+            read = nearest_labels(shapes, batch, known)
+            note(name, {"of their class (%)": share(read, labels)})
+            note(name, {"of a shuffled class (%), by chance": share(read, shuffled)})
         # no other figures of these two: test shapes would be judged against themselves
         for name, batch in (("real", test), ("reconstruction", model.reconstruct(test))):
-            share = 100 * right(shapes, batch, labels, known)
-            found.setdefault(name, {}).setdefault("of their class (%)", []).append(share)
+            note(name, {"of their class (%)": share(nearest_labels(shapes, batch, known), labels)})
     for name, cells in found.items():
         for key, values in cells.items():
             mean, spread = mean_spread(values)
             rows.add(f"classes, {name}: {key}", mean, spread=spread, note=spending)
+
+
+def share(read: Tensor, labels: Tensor) -> float:
+    """Of equal labels, in percent."""
+    return 100 * float((read == labels).float().mean())

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from budget import trained_for
-from graph_training import cpu_minutes
+from budget import cpu_minutes, trained_for
 from harness import Rows, mean_spread
 
 import latentgen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,7 +87,26 @@ def test_places_on_a_map_keep_their_shape() -> None:
     np.testing.assert_allclose(near.numpy(), details + 10, atol=1e-6)
 
 
-def test_objects_are_never_unpickled(monkeypatch) -> None:
+class Payload:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_objects_are_never_unpickled(monkeypatch, tmp_path: Path) -> None:
+    payload = np.array([Payload(tmp_path / "opened")], dtype=object)
+    with pytest.raises(ValueError, match="promises objects"):
+        read_npy("evil", npy(payload))
+    with pytest.raises(ValueError, match="promises objects"):
+        read_npz("evil", npz(points=payload))
+    assert not (tmp_path / "opened").exists()
+    np.load(io.BytesIO(npy(payload)), allow_pickle=True)
+    assert (tmp_path / "opened").exists(), "the payload is harmless, and the test proves nothing"
+
     def refuse(*_: object) -> None:
         raise AssertionError("unpickled")
 
