@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from budget import trained_for, training_record
 
 import latentgen
-from latentgen import DDGAN, VAE, JointDDGAN, LatentDiffusion, Schedule
+from latentgen import DDGAN, VAE, JointDDGAN, LatentDiffusion, Schedule, TransformerArchitecture
 from latentgen.adversarial_recipe import REFINED
 from modalities.text import Text
 
@@ -31,16 +32,21 @@ def options(seed: int) -> latentgen.TrainingOptions:
 
 def two_stage(
     minutes: float, text: Text, run: Path, seed: int, kl_weight: float, width: int = 128, depth: int = 4,
-    share: float = FIRST,
+    share: float = FIRST, patch: int = 1,
 ) -> latentgen.LatentGenerativeModel:
-    """A kept or new model: autoencoder first, then both priors."""
+    """A kept or new model: autoencoder first, then both priors, whose networks see ``patch`` latent tokens as one."""
     early = run.with_name(run.name + "-autoencoder")
     trained_for(minutes * share, lambda: VAE(rising(kl_weight)), text, early, options(seed))
     recipe = lambda: JointDDGAN(  # noqa: E731
-        LatentDiffusion(str(early), width=width, depth=depth), DDGAN(4, **{**REFINED, "levels": (2.5, -2.0)}),
+        LatentDiffusion(str(early), network=TransformerArchitecture(width, depth, patch=patch)),
+        DDGAN(4, **{
+            **REFINED, "levels": (2.5, -2.0),
+            "network": TransformerArchitecture(REFINED["width"], REFINED["depth"], patch=patch),
+        }),
         begins=0.7,
     )
-    return trained_for(minutes * (1 - share), recipe, text, run, options(seed))
+    later = replace(options(seed), cache_posteriors=True)
+    return trained_for(minutes * (1 - share), recipe, text, run, later)
 
 
 def spent(run: Path) -> str:

@@ -14,6 +14,7 @@ from torch.nn.functional import softplus
 
 from .autoencoder import Autoencoder
 from .distributions import LOG_2PI, DiagonalGaussian
+from .encoded import posterior
 from .evaluating import evaluating
 from .gan_prior import DenoisingGANPrior
 from .nn.augmented_discriminator import ObservesReal
@@ -63,7 +64,7 @@ class Discriminate(Objective):
         autoencoder, prior = self._others
         chain, condition = prior.generator.chain, batch.get("condition")
         with torch.no_grad(), evaluating(autoencoder):
-            q = autoencoder.encode(batch)
+            q = posterior(autoencoder, batch)
             k, z_s, z_t = chain.draw(latents_of(q, self.posterior_noise))
             t = chain.time(k)
             z_0 = prior.generator.generate(z_t, t, prior.generator.draw_noise(z_t), q.mask, condition)
@@ -157,7 +158,7 @@ class Generate(Objective):
             z = q.rsample()
         else:
             with torch.no_grad(), evaluating(autoencoder):
-                q = autoencoder.encode(batch)
+                q = posterior(autoencoder, batch)
                 z = latents_of(q, self.posterior_noise)
         k, z_s, z_t = chain.draw(z)
         t, given = chain.time(k), masked(z_t.detach(), q.mask)

@@ -42,7 +42,7 @@ class TransformerArchitecture(Architecture):
         depth: number of blocks.
         heads: attention heads.
         expansion: hidden width of a block over ``width``.
-        patch: edge of a grid's patch, in latent cells.
+        patch: edge of a grid's patch, in latent cells, or neighbours of a sequence without masks in one token.
         dropout: share of residual outputs set to zero in training.
     """
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .autoencoder import Autoencoder
 from .component import Component
 from .distributions import DiagonalGaussian
+from .encoded import posterior
 from .latents import LatentSpec
 from .prior import NormalPrior, ScorePrior
 from .tensors import Batch, event_size, item_mask, over, scale_gradient
@@ -247,7 +248,7 @@ class ScoreMatching(Objective):
         process = self.prior.process
         self.autoencoder.eval()  # a trainer puts everything into training mode; frozen means dropout and statistics too
         with torch.no_grad():
-            q = self.autoencoder.encode(batch)
+            q = posterior(self.autoencoder, batch)
             z = q.rsample()
             entropy = q.entropy()
         t, density = self.times(len(z), process, z.device)

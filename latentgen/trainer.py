@@ -28,6 +28,8 @@ from .checkpoint import (
 from .collapse import CollapseWatch, TrainingDiverged
 from .component import describe
 from .ema import EMA
+from .encoded import EncodedData, check_frozen
+from .modality import Dataset
 from .model import LatentGenerativeModel
 from .objective import Objective
 from .optimizers import clip_by_group, make_optimizers
@@ -98,6 +100,8 @@ class Trainer:
         self._last_losses: dict[str, Tensor] = {}
         self._objectives = [objective.to(self.accelerator.device) for objective in objectives]
         self.optimizers = [make_optimizers(objective.groups(), self.options) for objective in self._objectives]
+        if self.options.cache_posteriors:
+            check_frozen(self.model.autoencoder, [m for o in self._objectives for m in o.groups().values()])
         self.ema = EMA(self.model, self.options.ema)
         self.players = self._beside_the_model()
         self.players_ema = EMA(self.players, self.options.ema)
@@ -139,15 +143,15 @@ class Trainer:
 
     def _train(self) -> None:
         options, rank, world = self.options, self.accelerator.process_index, self.accelerator.num_processes
-        dataset = self.model.modality.dataset("train")
+        started = time.perf_counter(), time.process_time(), dict(self._clock)
+        dataset, workers = self._data()
         first = self.step * options.accumulation
         stream = BatchStream(len(dataset), options.batch_size, options.seed, rank, world, first)
-        loader = iter(stream_loader(self.model.modality, dataset, stream, options.workers))
+        loader = iter(stream_loader(self.model.modality, dataset, stream, workers))
         self.model.train()
         show = self.accelerator.is_main_process and not self.quiet
         resumed = self.step if self.step else None
         log = MetricsLog(self.run / "metrics.jsonl", resumed, enabled=self.accelerator.is_main_process)
-        started = time.perf_counter(), time.process_time(), dict(self._clock)
         with Progress(options.steps, initial=self.step, enabled=show) as bar:
             while self.step < options.steps:
                 self._update(loader)
@@ -160,6 +164,14 @@ class Trainer:
                 for hook in self.hooks:
                     hook(self)
                 self._save_if_due()
+
+    def _data(self) -> tuple[Dataset, int]:
+        """The training data, or their posteriors, and the processes that load them."""
+        modality = self.model.modality
+        dataset = modality.dataset("train")
+        if not self.options.cache_posteriors:
+            return dataset, self.options.workers
+        return EncodedData(modality, dataset, self.model.autoencoder, self.options.batch_size), 0
 
     def _update(self, loader: Iterator[Batch]) -> None:
         """One optimizer step of every objective."""

@@ -33,6 +33,8 @@ class TrainingOptions:
         compile: compile the objectives.
         seed: of initialisation-independent randomness: data order and noise.
         workers: processes that load data.
+        cache_posteriors: encode the training data once, before the first step, for recipes on a frozen autoencoder;
+            every process keeps all posteriors in memory.
         log_every: steps between log rows.
         checkpoint_every: steps between checkpoints; 0: only at the end.
         keep: checkpoints kept.
@@ -61,6 +63,7 @@ class TrainingOptions:
     compile: bool = False
     seed: int = 0
     workers: int = 0
+    cache_posteriors: bool = False
     log_every: int = 50
     checkpoint_every: int = 1000
     keep: int = 3

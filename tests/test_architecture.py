@@ -14,7 +14,7 @@ FLOORS = [
     {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "gan_prior", "architecture",
      "inpainting", "joining", "reading"},
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
-     "optimizers", "training_options", "collapse"},
+     "optimizers", "training_options", "collapse", "encoded"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "progress", "table", "plots"},
     {"recipe", "adversarial_recipe", "data_recipe", "autoguidance", "evaluation", "reproduction", "run", "run_contents",
      "report_charts", "report_sections", "report", "comparison", "comparison_cost", "comparison_report",

@@ -92,7 +92,8 @@ def attention_mask(mask: Tensor | None) -> Tensor | None:
 class Transformer(Component, nn.Module):
     """Diffusion transformer F(z, lambda, mask, condition) over latent tokens, for every layout.
 
-    A set or a sequence [B, N, d] is N tokens, a vector [B, d] is one token, a grid [B, C, *S] is cut into patches.
+    A set or a sequence [B, N, d] is N tokens, a vector [B, d] is one token, a grid [B, C, *S] is cut into patches. A
+    sequence without masks can be as well: ``patch`` neighbours are one token then, and a call costs that much less.
     Positions are known to sequences and grids alone, so that on a set the network is permutation-equivariant.
     The number of real tokens conditions the network, as does the log-SNR lambda and, where there is one, a
     condition vector (NaN entries mean "no condition", as classifier-free guidance needs). The output starts at zero.
@@ -102,12 +103,16 @@ class Transformer(Component, nn.Module):
         width: size of a token.
         depth: number of blocks.
         heads: number of attention heads.
-        patch: edge of a grid's patch, in latent cells; divides every spatial size.
+        patch: edge of a grid's patch, in latent cells, or neighbours of a sequence in one token; divides every spatial
+            size, or the sequence's length.
         condition_dim: size F of the condition vector, 0 for none.
         dropout: share of residual outputs set to zero in training.
         expansion: width of a block's hidden layer over ``width``.
         self_condition: whether the network also takes an earlier prediction of z_0 (Chen, Zhang, Hinton 2023).
         style_dim: size of the style vector of a generator's mapping network, 0 for none.
+
+    Raises:
+        ValueError: if the patch does not divide what it cuts, or is not 1 for a latent that is not cut.
     """
 
     positions: Tensor | None
@@ -147,13 +152,16 @@ class Transformer(Component, nn.Module):
         self.out = zero_linear(width, self.token_size)
 
     def _positions(self, latents: LatentSpec, width: int) -> Tensor | None:
-        if latents.layout == "sequence":
-            return grid_positions((latents.shape[0],), width)
-        if latents.layout != "grid":
+        spatial = {"grid": latents.shape[1:], "sequence": latents.shape[:1]}.get(latents.layout, ())
+        if self.patch != 1 and (not spatial or latents.masked):
+            kind = "masked " + latents.layout if latents.masked else latents.layout
+            raise ValueError(f"patch is {self.patch} for a {kind}; only a grid or a sequence without masks is cut.")
+        if not spatial:
             return None
-        spatial = latents.shape[1:]
         if any(size % self.patch for size in spatial):
-            raise ValueError(f"patch is {self.patch} for a grid of size {spatial}; it must divide every size.")
+            raise ValueError(
+                f"patch is {self.patch} for a {latents.layout} of size {spatial}; it must divide every size."
+            )
         self.token_size = latents.channels * self.patch ** len(spatial)
         return grid_positions(tuple(size // self.patch for size in spatial), width)
 
@@ -221,7 +229,7 @@ class Transformer(Component, nn.Module):
         if self.latents.layout == "vector":
             return z.unsqueeze(1)
         if self.latents.layout != "grid":
-            return z
+            return z if self.patch == 1 else z.reshape(len(z), -1, self.token_size)
         axes = len(self.latents.shape) - 1
         split = z.reshape(z.shape[0], z.shape[1], *(n for s in z.shape[2:] for n in (s // self.patch, self.patch)))
         outer, inner = [2 + 2 * i for i in range(axes)], [3 + 2 * i for i in range(axes)]
@@ -231,7 +239,7 @@ class Transformer(Component, nn.Module):
         if self.latents.layout == "vector":
             return tokens.squeeze(1)
         if self.latents.layout != "grid":
-            return tokens
+            return tokens.reshape(z.shape)
         axes = len(self.latents.shape) - 1
         counts = [size // self.patch for size in z.shape[2:]]
         split = tokens.reshape(z.shape[0], *counts, z.shape[1], *([self.patch] * axes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -75,7 +76,12 @@ class ParallelTokens:
     """
 
     def __init__(self, logits: Tensor) -> None:
-        self.logits = without_specials(logits)
+        self._raw = logits
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """Of every position, float32 [B, L, V], padding and start at minus infinity."""
+        return without_specials(self._raw)
 
     def log_prob(self, batch: Batch) -> Tensor:
         """ln p(x | z), nats, shape [B], for ``tokens`` int64 [B, L]."""
@@ -89,8 +95,8 @@ class ParallelTokens:
         return self.run(draw)
 
     def mode(self) -> Batch:
-        """The most probable token at every position."""
-        return self.run(lambda logits: logits.argmax(dim=-1))
+        """The most probable token at every position, padding and start left out."""
+        return {"tokens": ended(self._raw[..., EOS:].argmax(dim=-1) + EOS)}
 
     def run(self, choose: Choose) -> Batch:
         """All positions picked at once by ``choose``, padding beyond the first end."""

@@ -180,6 +180,29 @@ def test_a_patch_must_divide_the_grid():
         Transformer(LatentSpec((3, 4, 6), "grid"), patch=4)
 
 
+# ---- sequences in pieces ----
+
+
+def test_a_sequence_cut_into_pieces_is_the_shorter_sequence_of_wider_items():
+    cut = network(LatentSpec((6, 3), "sequence"), patch=2)
+    wide = network(LatentSpec((3, 6), "sequence"))
+    wide.load_state_dict(cut.state_dict())
+    z, log_snr = inputs(LatentSpec((6, 3), "sequence"))
+    assert torch.equal(cut(z, log_snr), wide(z.reshape(4, 3, 6), log_snr).reshape(4, 6, 3))
+    assert cut(z, log_snr).abs().amin() > 0
+
+
+def test_a_patch_must_divide_the_sequence():
+    with pytest.raises(ValueError, match=r"patch is 4 for a sequence of size \(6,\); it must divide every size"):
+        Transformer(LatentSpec((6, 3), "sequence"), patch=4)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("vector", "vector"), ("set", "set"), ("sequence", "masked sequence")])
+def test_what_is_not_cut_takes_no_patch(name, kind):
+    with pytest.raises(ValueError, match=rf"patch is 2 for a {kind}; only a grid or a sequence without masks is cut"):
+        Transformer(LAYOUTS[name], patch=2)
+
+
 # ---- conditions ----
 
 
