@@ -63,12 +63,14 @@ class Stage:
         share: of the model's time.
         make: its recipe, given the folder of runs.
         rate: factor of the learning rates.
+        frozen: whether its autoencoder is, so that images are encoded once.
     """
 
     name: str
     share: float
     make: Callable[[Path], Recipe]
     rate: float = 1.0
+    frozen: bool = False
 
 
 FIRST = Stage("latent-autoencoder", 0.25, lambda runs: VAE(Schedule(1e-3, 0.3)))
@@ -92,7 +94,7 @@ def stages() -> dict[str, tuple[Stage, ...]]:
         # the autoencoder takes four fifths of an end-to-end step: most steps are made while it stands still
         "LSGM": (
             FIRST,
-            Stage(between, 0.55, lambda runs: LatentDiffusion(inner(runs), **PRIOR)),
+            Stage(between, 0.55, lambda runs: LatentDiffusion(inner(runs), **PRIOR), frozen=True),
             Stage("LSGM", 0.2, lambda runs: LSGM(
                 kl_weight=0.3, autoencoder=inner(runs), prior=str(runs / f"mnist-trilemma-{between}")
             ), 0.35),
@@ -104,7 +106,7 @@ def stages() -> dict[str, tuple[Stage, ...]]:
                 LatentDiffusion(inner(runs), **PRIOR),
                 DDGAN(**{**REFINED, "levels": (1.0, -3.0), "regression": 30.0}),
                 begins=0.75,
-            )),
+            ), frozen=True),
         ),
     }
 
@@ -156,7 +158,9 @@ def trilemma(rows: Rows, data: Path, runs: Path, minutes: float) -> None:
         modality, records = images["pixels" if "pixel" in name or "one-shot" in name else "latent"], []
         for stage in parts:
             run = runs / f"mnist-trilemma-{stage.name}"
-            options = latentgen.TrainingOptions(**rates(name, stage.rate))  # type: ignore[arg-type]
+            options = latentgen.TrainingOptions(
+                **rates(name, stage.rate), cache_posteriors=stage.frozen  # type: ignore[arg-type]
+            )
             models[name] = trained_for(minutes * stage.share, lambda s=stage: s.make(runs), modality, run, options)
             records.append(training_record(run))
         rows.add(f"MNIST trilemma, training of {name}: CPU-minutes", sum(record["CPU-minutes"] for record in records),

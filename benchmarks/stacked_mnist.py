@@ -9,6 +9,7 @@ that checkpoint by its flow; the others are the game alone. Modes are read by a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -124,7 +125,8 @@ def stacked_mnist(
         for name in only:
             run = runs / f"stacked-{name.replace(' ', '').replace(',', '-')}-seed{seed}"
             make = lambda n=name, f=first: recipe_of(n, f)  # noqa: E731
-            train(modality, make, run, options(steps, seed, name == JOINT, batch_size), late)
+            later = replace(options(steps, seed, name == JOINT, batch_size), cache_posteriors=True)
+            train(modality, make, run, later, late)
             model = latentgen.load(run).to(device)
             model.modality = modality
             rebuilt = model.reconstruct(modality.dataset("test").__getitems__(range(SAMPLES // 10)))["x"]
