@@ -14,8 +14,8 @@ from harness import Rows, arguments, wanted
 def main() -> None:
     """Run what was asked for."""
     args = arguments(
-        __doc__ or "", "10 minutes of one core for the grammar and a seed, 30 for joint training and bounds, 45 for a "
-        "corpus and seed", minutes=True,
+        __doc__ or "", "10 minutes of one core for the grammar and a seed, 30 for joint training and bounds, 70 for a "
+        "corpus, decoder and seed", minutes=True,
     )
     rows, seeds = Rows(args.json), range(args.seeds)
     from text_grammar import bounds, grammar, joint
@@ -29,12 +29,13 @@ def main() -> None:
     if args.data is None:
         print("Multi30k and E2E are left out, since --data was not given", flush=True)
         return
-    from text_corpora import corpora, corpus
+    from text_corpora import DECODERS, corpora, corpus, label_of
 
-    for name, text in corpora(args.data).items():
-        if wanted(args.only, name):
-            for seed in seeds:
-                corpus(rows, name, text, args.runs, args.minutes or 20.0, seed)
+    for decoder in DECODERS:
+        for name, text in corpora(args.data, decoder).items():
+            if wanted(args.only, label_of(name, decoder)):
+                for seed in seeds:
+                    corpus(rows, name, text, args.runs, args.minutes or 20.0, seed, decoder)
 
 
 if __name__ == "__main__":
