@@ -31,8 +31,6 @@ READINGS = 10
 FIRST: dict[DecoderName, float] = {"parallel": 0.5, "autoregressive": 0.65}
 """Share of the time for the autoencoder."""
 DECODERS: tuple[DecoderName, ...] = ("parallel", "autoregressive")
-PATCH = 2
-"""Latent tokens that are one for the priors' networks."""
 GUIDANCE = 2.0
 """Weight of autoguidance away from the network without its first block; chosen like READINGS among 1, 2 and 3."""
 SHORT = 20
@@ -117,7 +115,7 @@ def corpus(
     """All rows of a corpus and a decoder."""
     stem, quick, label = name.lower(), decoder == "parallel", label_of(name, decoder)
     run = runs / f"{stem}-{decoder}-seed{seed}"
-    model = two_stage(minutes, text, run, seed, KL_WEIGHT, WIDTH, DEPTH, FIRST[decoder], PATCH)
+    model = two_stage(minutes, text, run, seed, KL_WEIGHT, WIDTH, DEPTH, FIRST[decoder])
     rows.add(f"{label}: BLEU of reconstructed test sentences of <= {SHORT} tokens", reconstructed(model, text), ">= 90",
              note=spent(run))
     baseline = autoregressive(text, runs / f"{stem}-language-model-seed{seed}", minutes, seed)

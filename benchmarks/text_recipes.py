@@ -8,7 +8,7 @@ from pathlib import Path
 from budget import trained_for, training_record
 
 import latentgen
-from latentgen import DDGAN, VAE, JointDDGAN, LatentDiffusion, Schedule, TransformerArchitecture
+from latentgen import DDGAN, VAE, JointDDGAN, LatentDiffusion, Schedule
 from latentgen.adversarial_recipe import REFINED
 from modalities.text import Text
 
@@ -32,17 +32,13 @@ def options(seed: int) -> latentgen.TrainingOptions:
 
 def two_stage(
     minutes: float, text: Text, run: Path, seed: int, kl_weight: float, width: int = 128, depth: int = 4,
-    share: float = FIRST, patch: int = 1,
+    share: float = FIRST,
 ) -> latentgen.LatentGenerativeModel:
-    """A kept or new model: autoencoder first, then both priors, whose networks see ``patch`` latent tokens as one."""
+    """A kept or new model: autoencoder first, then both priors, on sentences that are encoded once."""
     early = run.with_name(run.name + "-autoencoder")
     trained_for(minutes * share, lambda: VAE(rising(kl_weight)), text, early, options(seed))
     recipe = lambda: JointDDGAN(  # noqa: E731
-        LatentDiffusion(str(early), network=TransformerArchitecture(width, depth, patch=patch)),
-        DDGAN(4, **{
-            **REFINED, "levels": (2.5, -2.0),
-            "network": TransformerArchitecture(REFINED["width"], REFINED["depth"], patch=patch),
-        }),
+        LatentDiffusion(str(early), width=width, depth=depth), DDGAN(4, **{**REFINED, "levels": (2.5, -2.0)}),
         begins=0.7,
     )
     later = replace(options(seed), cache_posteriors=True)
