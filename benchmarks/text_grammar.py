@@ -9,7 +9,8 @@ from harness import Rows, mean_spread
 from text_recipes import options, rising, spent, two_stage
 
 import latentgen
-from latentgen import LSGM, VAE, JointDDGAN
+from latentgen import DDGAN, LSGM, VAE, JointDDGAN
+from latentgen.adversarial_recipe import REFINED
 from latentgen.evaluation import gather
 from latentgen.stream import batches
 from modalities.text import Text
@@ -95,7 +96,7 @@ def joint(rows: Rows, runs: Path, minutes: float, seeds: range) -> None:
     text = modality()
     for seed in seeds:
         run = runs / f"grammar-joint-seed{seed}"
-        recipe = lambda: JointDDGAN(LSGM(kl_weight=rising(KL_WEIGHT)))  # noqa: E731
+        recipe = lambda: JointDDGAN(LSGM(kl_weight=rising(KL_WEIGHT)), DDGAN(4, **REFINED))  # noqa: E731
         model = trained_for(minutes, recipe, text, run, options(seed))
         test = gather(model, "test", 2000)
         rows.add(f"grammar, end to end, seed {seed}: exact reconstructions",

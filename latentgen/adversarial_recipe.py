@@ -35,6 +35,8 @@ REFINED: dict[str, Any] = {
     "regression": 10.0,
 }
 """Options of a generator that corrects a score prior's mean: small networks, a mean that is held on to."""
+UNBIASED: dict[str, Any] = {**REFINED, "levels": (4.0, 0.0), "mean_weight": 10.0}
+"""The same with a pull on the mean alone, and levels at which most of the chain's work is left to its first step."""
 
 
 def make_generator(
@@ -237,7 +239,7 @@ class JointDDGAN(Recipe):
         if not 0 <= begins < 1:
             raise ValueError(f"begins is {begins}; give the share of training at which the game begins, in [0, 1).")
         self.refine, self.gate, self.begins = refine, gate, begins
-        self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN(**REFINED)
+        self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN(**UNBIASED)
 
     def prepare(self, modality: Modality) -> Prepared:
         """The score prior's update, then the discriminator's, then the generator's."""
