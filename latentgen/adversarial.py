@@ -118,10 +118,6 @@ class Generate(Objective):
         adversarial_weight: weight of the discriminator's term in the encoder's loss; 1 is the estimate above.
         regression: weight of ||z_0 - G||^2 a dimension, in units of the normal posterior's variance. A little steadies
             the steps whose posterior has one mode; a large weight leaves a mean and no GAN.
-        mean_weight: weight of (z_0 - G)(z_0 - G') for two draws G and G' of the same z_t, a dimension, in the same
-            units. Its mean over draws and data is ||E[G | z_t] - E[z_0 | z_t]||^2 plus what no generator changes (the
-            energy score with exponent 2, Gneiting and Raftery 2007): a pull on the mean that leaves the spread to the
-            game. Costs a second call of the generator.
         posterior_noise: rho; the latents are mean + rho std eps. Below 1 the generator learns to leave out what a
             decoder would have to remove; it must be 1 with ``train_autoencoder``, whose bound is one on draws.
     """
@@ -136,12 +132,11 @@ class Generate(Objective):
         adversarial_weight: float = 1.0,
         posterior_noise: float = 1.0,
         regression: float = 0.0,
-        mean_weight: float = 0.0,
     ) -> None:
         super().__init__()
         if train_autoencoder and posterior_noise != 1:
             raise ValueError(f"posterior_noise is {posterior_noise}; it must be 1 where the autoencoder is trained.")
-        self.posterior_noise, self.regression, self.mean_weight = posterior_noise, regression, mean_weight
+        self.posterior_noise, self.regression = posterior_noise, regression
         self.prior, self.train_autoencoder = prior, train_autoencoder
         self.kl_weight, self.adversarial_weight = kl_weight, adversarial_weight
         if train_autoencoder:
@@ -168,23 +163,16 @@ class Generate(Objective):
         k, z_s, z_t = chain.draw(z)
         t, given = chain.time(k), masked(z_t.detach(), q.mask)
         log_snr = chain.process.log_snr(t)
-        mean = generator.mean(given, t, q.mask, condition)
-        z_0 = generator.generate(given, t, generator.draw_noise(given), q.mask, condition, mean)
+        z_0 = generator.generate(given, t, generator.draw_noise(given), q.mask, condition)
         fake = masked(chain.posterior(given, z_0, k).rsample(), q.mask)
         with frozen(discriminator):
             logit = discriminator(fake, given, log_snr, q.mask, condition).float()
             loss = softplus(-logit).mean()
             figures = {"generator_loss": loss}
-            unit, size = over(1 / generator.spread(t), z), event_size(z, q.mask)
-            error = unit * (z_0 - z.detach())
             if self.regression > 0:
-                figures["regression_error"] = (event_sum(error**2, q.mask) / size).mean()
+                error = event_sum((over(1 / generator.spread(t), z) * (z_0 - z.detach())) ** 2, q.mask)
+                figures["regression_error"] = (error / event_size(z, q.mask)).mean()
                 loss = loss + self.regression * figures["regression_error"]
-            if self.mean_weight > 0:
-                other = generator.generate(given, t, generator.draw_noise(given), q.mask, condition, mean)
-                product = event_sum(error * unit * (other - z.detach()), q.mask)
-                figures["mean_error"] = (product / size).mean()
-                loss = loss + self.mean_weight * figures["mean_error"]
             if self.train_autoencoder:
                 ratio = discriminator(masked(z_s, q.mask), masked(z_t, q.mask), log_snr, q.mask, condition).float()
                 bound, more = self._negative_elbo(batch, q, z, chain.steps * ratio)

@@ -110,7 +110,6 @@ class DDGAN(Recipe):
         discriminator_depth: of the discriminator.
         momentum: of the running statistics that standardise trained latents.
         regression: weight of the generator's squared error beside its adversarial loss.
-        mean_weight: weight of the generator's bias, see :class:`Generate`.
         posterior_noise: share of the posterior's noise in the latents that the generator learns, where the autoencoder
             is not trained with it.
         network: another architecture of the generator, such as ``UNetArchitecture``.
@@ -142,14 +141,13 @@ class DDGAN(Recipe):
         momentum: float = 0.01,
         posterior_noise: float = 1.0,
         regression: float = 0.0,
-        mean_weight: float = 0.0,
         network: Architecture | None = None,
         minibatch_std: int = 0,
         augmentation: GridAugmentation | None = None,
         control: AdaptiveProbability | None = None,
     ) -> None:
         self.augmentation, self.control = augmentation, control
-        self.posterior_noise, self.regression, self.mean_weight = posterior_noise, regression, mean_weight
+        self.posterior_noise, self.regression = posterior_noise, regression
         self.network, self.minibatch_std = network, minibatch_std
         process = process if process is not None else VPSDE()
         self.chain = Chain(process, steps, spacing=spacing, levels=levels, times=times)
@@ -176,7 +174,6 @@ class DDGAN(Recipe):
                 self.adversarial_weight,
                 noise,
                 self.regression,
-                self.mean_weight,
             ),
         ]
         return Prepared(LatentGenerativeModel(modality, autoencoder, prior), objectives)
@@ -253,8 +250,7 @@ class JointDDGAN(Recipe):
         autoencoder = joint.autoencoder
         discriminate = Discriminate(autoencoder, prior, discriminator, gan.r1, gan.r1_interval, gan.posterior_noise)
         generate = Generate(
-            autoencoder, prior, discriminator, posterior_noise=gan.posterior_noise, regression=gan.regression,
-            mean_weight=gan.mean_weight,
+            autoencoder, prior, discriminator, posterior_noise=gan.posterior_noise, regression=gan.regression
         )
         discriminate.begins = generate.begins = self.begins
         both = ScoreGANPrior(score, prior, self.refine)

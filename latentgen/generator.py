@@ -90,13 +90,7 @@ class Generator(Denoiser):
         return GeneratorNoise(style, normal_like(z_t, noise))
 
     def generate(
-        self,
-        z_t: Tensor,
-        t: Tensor,
-        w: GeneratorNoise,
-        mask: Tensor | None = None,
-        condition: Tensor | None = None,
-        mean: Tensor | None = None,
+        self, z_t: Tensor, t: Tensor, w: GeneratorNoise, mask: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:
         """Draw z_0 given z_t; in evaluation mode counts as one function call.
 
@@ -106,14 +100,13 @@ class Generator(Denoiser):
             w: what makes the draw random.
             mask: True where an item is real, shape [B, N], or None.
             condition: shape [B, F] or None.
-            mean: what :meth:`mean` gives here, where several draws share it; else it is computed.
 
         Returns:
             z_0, shape [B, *E], latent units.
         """
         if not self.training:
             self.calls += 1
-        return self._clean(z_t, t, w, mask, condition, mean)
+        return self._clean(z_t, t, w, mask, condition)
 
     def spread(self, t: Tensor) -> Tensor:
         """sigma s / sqrt(alpha^2 s^2 + sigma^2): standard deviation of normal latents given z_t, shape [B]."""
@@ -122,20 +115,13 @@ class Generator(Denoiser):
         return sigma * s * ((process.alpha(t) * s) ** 2 + sigma**2).rsqrt()
 
     def _clean(
-        self,
-        z_t: Tensor,
-        t: Tensor,
-        w: GeneratorNoise,
-        mask: Tensor | None,
-        condition: Tensor | None,
-        mean: Tensor | None = None,
+        self, z_t: Tensor, t: Tensor, w: GeneratorNoise, mask: Tensor | None, condition: Tensor | None
     ) -> Tensor:
         process, s = self.process, self.process.latent_std
         inverse = ((process.alpha(t) * s) ** 2 + process.sigma2(t)).rsqrt()
         spread = over(self.spread(t), z_t)
         step = torch.searchsorted(torch.tensor(self.chain.times[1:], device=t.device) + 1e-6, t.detach().float())
-        mean = self.mean(z_t, t, mask, condition) if mean is None else mean
-        candidate = mean + over(self.gate[step], z_t) * spread * w.event
+        candidate = self._mean(z_t, t, mask, condition) + over(self.gate[step], z_t) * spread * w.event
         candidate = candidate if mask is None else candidate * item_mask(mask, candidate)
         style = self.mapping(w.style.to(z_t.dtype))
         out: Tensor = self.network(
@@ -143,9 +129,7 @@ class Generator(Denoiser):
         )
         return candidate + spread * out.to(z_t.dtype)
 
-    def mean(
-        self, z_t: Tensor, t: Tensor, mask: Tensor | None = None, condition: Tensor | None = None
-    ) -> Tensor:
+    def _mean(self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
         """m, or E[z_0 | z_t] by the denoiser at its own time of the same log-SNR, shape [B, *E]."""
         process, s = self.process, self.process.latent_std
         alpha = process.alpha(t)

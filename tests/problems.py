@@ -191,7 +191,7 @@ class ExactGenerator(Generator):
         super().__init__(network, chain, noise_dim=items)
         self.mixture = mixture
 
-    def _clean(self, z_t, t, w, mask, condition, mean=None):
+    def _clean(self, z_t, t, w, mask, condition):
         alpha, sigma2 = self.process.alpha(t), self.process.sigma2(t)
         share = self.mixture.components(z_t, alpha, sigma2)[0].softmax(-1)
         u = torch.special.ndtr(w.style)[:, : z_t[0, ..., 0].numel()].reshape(share.shape[:-1])

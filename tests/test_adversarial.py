@@ -356,23 +356,6 @@ def test_regression_counts_in_units_of_the_normal_posterior() -> None:
     assert (found["loss"] - found["generator_loss"]).item() == pytest.approx(3 * found["regression_error"].item())
 
 
-@pytest.mark.parametrize("bias", [0.0, 0.7])
-def test_the_mean_term_is_the_squared_bias_beside_a_constant(bias: float) -> None:
-    """For normal data and an untrained generator it is Var(z_0 | z_t) + bias^2, and spread feels no pull."""
-    spec, n = LatentSpec((2,)), 100_000
-    torch.manual_seed(0)
-    prior = DenoisingGANPrior(spec, make_generator(spec, Chain(VPSDE(), 2), 16, 1))
-    with torch.no_grad():
-        prior.generator.network.body.out.bias.fill_(bias)  # the output is zero but for it, in units of the posterior
-    objective = Generate(latentgen.IdentityAutoencoder(std=1e-4), prior, Linear([0.0, 0.0]), mean_weight=3.0)
-    found = objective({"x": torch.randn(n, 2)})
-    assert found["mean_error"].item() == pytest.approx(1 + bias**2, abs=0.03)
-    assert (found["loss"] - found["generator_loss"]).item() == pytest.approx(3 * found["mean_error"].item(), rel=1e-5)
-    pull, spread = torch.autograd.grad(found["loss"], [prior.generator.network.body.out.bias, prior.generator.gate])
-    assert pull.tolist() == pytest.approx([3 * 2 * bias / 2] * 2, abs=0.06)
-    assert spread.abs().max().item() < 0.06  # of a squared error it would be 6 over two steps
-
-
 def test_posterior_noise() -> None:
     q = DiagonalGaussian(torch.ones(4, 2), torch.full((4, 2), 0.5))
     assert torch.equal(latents_of(q, 0.0), q.mean)

@@ -143,7 +143,7 @@ def test_a_chain_starts_with_the_noise_of_its_process() -> None:
     """One step of a generator that returns z_T over its deviation: N(0, 1) whatever the process's terminal noise."""
 
     class Echo(Generator):
-        def _clean(self, z_t, t, w, mask, condition, mean=None):
+        def _clean(self, z_t, t, w, mask, condition):
             return z_t
 
     for process in (VPSDE(), VESDE(sigma2_max=400.0)):
