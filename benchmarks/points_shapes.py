@@ -21,6 +21,7 @@ from modalities.points.hierarchical import PointArchitecture
 
 FIRST = 0.5
 """Share of the time for the autoencoder."""
+LEVELS = (3.5, -1.0)
 SETS = 3
 HALF = 128
 RATES = {"lr": 2e-3, "autoencoder_lr": 2e-3, "generator_lr": 2e-4, "discriminator_lr": 2e-4, "warmup": 0.03}
@@ -36,7 +37,9 @@ def two_stage(
     trained_for(minutes * FIRST, lambda: VAE(Schedule(1e-3, 1.0, portion=0.5)), shapes, first, options)
     options = latentgen.TrainingOptions(seed=seed, batch_size=32, **RATES)  # type: ignore[arg-type]
     recipe = lambda: JointDDGAN(  # noqa: E731
-        LatentDiffusion(str(first), network=network), DDGAN(4, network=network, **REFINED), begins=0.7
+        LatentDiffusion(str(first), network=network),
+        DDGAN(4, **{**REFINED, "levels": LEVELS, "network": network}),
+        begins=0.7,
     )
     return trained_for(minutes * (1 - FIRST), recipe, shapes, run, options)
 

@@ -96,7 +96,7 @@ def joint(rows: Rows, runs: Path, minutes: float, seeds: range) -> None:
     text = modality()
     for seed in seeds:
         run = runs / f"grammar-joint-seed{seed}"
-        recipe = lambda: JointDDGAN(LSGM(kl_weight=rising(KL_WEIGHT)), DDGAN(4, **REFINED))  # noqa: E731
+        recipe = lambda: JointDDGAN(LSGM(kl_weight=rising(KL_WEIGHT)), DDGAN(4, **{**REFINED, "levels": (3.5, -1.0)}))  # noqa: E731
         model = trained_for(minutes, recipe, text, run, options(seed))
         test = gather(model, "test", 2000)
         rows.add(f"grammar, end to end, seed {seed}: exact reconstructions",

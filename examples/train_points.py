@@ -21,6 +21,9 @@ from modalities.points import Points
 from modalities.points.gallery import draw_gallery
 from modalities.points.hierarchical import PointArchitecture
 
+LEVELS = (3.5, -1.0)
+"""Log-SNRs of the generator's first and last time but one."""
+
 
 def arguments() -> argparse.Namespace:
     """Command-line arguments."""
@@ -68,7 +71,7 @@ def main() -> None:
     )
     network = PointArchitecture(args.tokens) if args.encoder == "points" else None
     kl_weight = latentgen.Schedule(1e-3, args.kl_weight, portion=0.5)
-    game = latentgen.DDGAN(4, **latentgen.adversarial_recipe.REFINED, network=network)
+    game = latentgen.DDGAN(4, **{**latentgen.adversarial_recipe.REFINED, "levels": LEVELS, "network": network})
     recipe: latentgen.Recipe = latentgen.LSGM(kl_weight=kl_weight, network=network)
     if args.recipe == "joint":
         recipe = latentgen.JointDDGAN(latentgen.LSGM(kl_weight=kl_weight, network=network), game)

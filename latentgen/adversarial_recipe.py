@@ -28,15 +28,13 @@ from .recipe import LSGM, LatentDiffusion, Prepared, Recipe, standardized, train
 from .stream import batches
 
 REFINED: dict[str, Any] = {
-    "levels": (3.5, -1.0),
+    "levels": (4.0, 0.0),
     "width": 96,
     "depth": 3,
     "discriminator_depth": 2,
     "regression": 10.0,
 }
 """Options of a generator that corrects a score prior's mean: small networks, a mean that is held on to."""
-UNBIASED: dict[str, Any] = {**REFINED, "levels": (4.0, 0.0), "mean_weight": 10.0}
-"""The same with a pull on the mean alone, and levels at which most of the chain's work is left to its first step."""
 
 
 def make_generator(
@@ -236,7 +234,7 @@ class JointDDGAN(Recipe):
         if not 0 <= begins < 1:
             raise ValueError(f"begins is {begins}; give the share of training at which the game begins, in [0, 1).")
         self.refine, self.gate, self.begins = refine, gate, begins
-        self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN(**UNBIASED)
+        self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN(**REFINED)
 
     def prepare(self, modality: Modality) -> Prepared:
         """The score prior's update, then the discriminator's, then the generator's."""
