@@ -28,7 +28,7 @@ from .recipe import LSGM, LatentDiffusion, Prepared, Recipe, standardized, train
 from .stream import batches
 
 REFINED: dict[str, Any] = {
-    "levels": (4.0, 0.0),
+    "levels": (3.8, -0.5),
     "width": 96,
     "depth": 3,
     "discriminator_depth": 2,

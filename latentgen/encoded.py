@@ -38,7 +38,7 @@ class EncodedData:
         batch_size: examples encoded at a time.
 
     Raises:
-        ValueError: if the first examples differ from one time to the next.
+        ValueError: if there are no examples, or the first ones differ from one time to the next.
     """
 
     def __init__(self, modality: Modality, dataset: Dataset, autoencoder: Autoencoder, batch_size: int = 128) -> None:
@@ -98,6 +98,8 @@ def _longer(value: Tensor, items: int, key: str) -> Tensor:
 
 
 def _check_fixed(modality: Modality, dataset: Dataset) -> None:
+    if not len(dataset):
+        raise ValueError("the training data are empty; give at least one example.")
     first, second = (next(batches(modality, dataset, 64)) for _ in range(2))
     for key, value in first.items():
         if not torch.equal(value.nan_to_num(), second[key].nan_to_num()):

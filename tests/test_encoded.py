@@ -173,6 +173,11 @@ def test_an_autoencoder_that_is_trained_has_no_fixed_posteriors(tmp_path: Path) 
         Trainer(prepared.model, prepared.objectives, tmp_path, options, quiet=True)
 
 
+def test_no_data_have_no_posteriors() -> None:
+    with pytest.raises(ValueError, match="the training data are empty"):
+        EncodedData(Labelled(SPECS["vector"]), [], coded(SPECS["vector"]))
+
+
 def test_data_that_change_have_no_fixed_posteriors(tmp_path: Path) -> None:
     spec = SPECS["vector"]
     modality = Labelled(spec, moving=True)
