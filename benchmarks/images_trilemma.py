@@ -99,13 +99,13 @@ def stages() -> dict[str, tuple[Stage, ...]]:
                 kl_weight=0.3, autoencoder=inner(runs), prior=str(runs / f"mnist-trilemma-{between}")
             ), 0.35),
         ),
-        # fewer, noisier levels than on graphs, and a mean held on to: the game alone made digits worse; a shallow
-        # generator, since most of a call is the score prior's already
+        # noisier levels than on graphs and a mean held on to: the game alone made digits worse; a shallow generator,
+        # since most of a call is the score prior's already (levels and depth: chosen on training images)
         "latent DDGAN": (
             FIRST,
             Stage("latent-DDGAN", 0.75, lambda runs: JointDDGAN(
                 LatentDiffusion(inner(runs), **PRIOR),
-                DDGAN(**{**REFINED, "depth": 2, "levels": (1.0, -3.0), "regression": 30.0}),
+                DDGAN(**{**REFINED, "depth": 2, "levels": (2.0, -2.0), "regression": 30.0}),
                 begins=0.75,
             ), frozen=True),
         ),
