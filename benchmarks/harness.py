@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import platform
 import statistics
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+_FOUND: list[str] = []
+"""Names of figures that were asked for."""
 
 
 def arguments(description: str, time: str, minutes: bool = False) -> argparse.Namespace:
@@ -38,6 +42,8 @@ def arguments(description: str, time: str, minutes: bool = False) -> argparse.Na
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.only:
+        atexit.register(_tell_of_nothing, args.only)
     print(f"time: {time}; {args.seeds} seeds, {args.threads} thread(s), runs in {args.runs}", flush=True)
     return args
 
@@ -128,7 +134,15 @@ def _processor() -> str:
 
 def wanted(only: Sequence[str] | None, name: str) -> bool:
     """Whether a figure was asked for."""
-    return not only or any(word in name for word in only)
+    found = not only or any(word in name for word in only)
+    if found:
+        _FOUND.append(name)
+    return found
+
+
+def _tell_of_nothing(only: Sequence[str]) -> None:
+    if not _FOUND:
+        print(f"nothing was measured: only is {list(only)}, and no figure that could be has one of these in its name.")
 
 
 def mean_spread(values: Sequence[float]) -> tuple[float, float]:
