@@ -9,6 +9,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from test_adversarial_recipe import Coded, Items
+from toy import Toy, ToyAutoencoder
 
 import latentgen
 from latentgen import DDGAN, LSGM, JointDDGAN, LatentDiffusion, LatentSpec, Trainer, TrainingOptions
@@ -171,6 +172,14 @@ def test_an_autoencoder_that_is_trained_has_no_fixed_posteriors(tmp_path: Path) 
     options = TrainingOptions(steps=2, cache_posteriors=True)
     with pytest.raises(ValueError, match="cache_posteriors is True, but encoder and decoder are trained"):
         Trainer(prepared.model, prepared.objectives, tmp_path, options, quiet=True)
+
+
+def test_the_encoder_is_in_evaluation_mode_meanwhile() -> None:
+    """Dropout would make an example's posterior a matter of luck."""
+    modality, autoencoder = Toy(size=40), ToyAutoencoder(dropout=0.5).train()
+    first, second = (EncodedData(modality, modality.dataset("train"), autoencoder).tensors for _ in range(2))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert autoencoder.training
 
 
 def test_no_data_have_no_posteriors() -> None:
