@@ -36,13 +36,16 @@ GUIDANCE = 2.0
 SHORT = 20
 """Longest sentences, in tokens, whose reconstruction is judged."""
 KL_WEIGHT = 0.02
+LATENT_NOISE = 0.4
+"""Share of sentences that an autoregressive decoder reads through noise while training."""
 WIDTH, DEPTH = 128, 4
 
 
 def corpora(data: Path, decoder: DecoderName = "parallel") -> dict[str, Text]:
     """Multi30k's captions and E2E's restaurants, the tokenised file of both parts."""
     captions, restaurants = data / "text" / "multi30k", data / "text" / "e2e_nlg"
-    shared = {"vocabulary": 4000, "width": WIDTH, "token_dropout": 0.1, "decoder": decoder}
+    shared = {"vocabulary": 4000, "width": WIDTH, "token_dropout": 0.1, "decoder": decoder,
+              "latent_noise": LATENT_NOISE if decoder == "autoregressive" else 0.0}
     parts = {
         "train": _lines(captions / "train.en.txt"),
         "valid": _lines(captions / "valid.en.txt"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
 from typing import Literal, Protocol
 
 import torch
@@ -36,6 +37,10 @@ class Decoding(Component):
     of a pass is the same for all sentences, so that what is read is a function of the latent alone. Sentences that
     were read again are no draws of p(x): likelihoods know nothing of passes.
 
+    With ``noise`` r the latent is read through noise, as z_r = sqrt(1 - r^2) z + r eps, by a decoder that learned to do
+    so (``latent_noise`` of the autoencoder): the more noise, the less is the sentence the latent's and the more the
+    decoder's own, which at 1 is a language model. Likelihoods are those of the latent without noise.
+
     Draws come from a generator of this object's seed, started anew at each call: the same latents in the same batch
     give the same sentences.
 
@@ -48,6 +53,7 @@ class Decoding(Component):
         utility: "bleu" (of a sentence, smoothed) or "f1" (of tokens as a bag).
         seed: of the draws.
         passes: times that a sentence is encoded and read off again.
+        noise: r, in [0, 1].
 
     Raises:
         ValueError: if a name is unknown or a number out of range.
@@ -63,7 +69,10 @@ class Decoding(Component):
         utility: Literal["bleu", "f1"] = "bleu",
         seed: int = 0,
         passes: int = 0,
+        noise: float = 0.0,
     ) -> None:
+        if not 0 <= noise <= 1:
+            raise ValueError(f"noise is {noise}; it is the noise's share of a latent's spread, from 0 to 1.")
         if passes < 0:
             raise ValueError(f"passes is {passes}; give how often a sentence is read again, 0 or more.")
         if method not in ("greedy", "sample", "beam", "mbr"):
@@ -77,7 +86,7 @@ class Decoding(Component):
         if utility not in UTILITIES:
             raise ValueError(f"utility is {utility!r}; choose {' or '.join(UTILITIES)}.")
         self.method, self.temperature, self.top_p, self.width = method, temperature, top_p, width
-        self.candidates, self.utility, self.seed, self.passes = candidates, utility, seed, passes
+        self.candidates, self.utility, self.seed, self.passes, self.noise = candidates, utility, seed, passes, noise
 
     def __call__(self, likelihood: TokenLikelihood) -> Batch:
         """``tokens`` int64 [B, L] of a likelihood's B sentences."""
@@ -153,8 +162,8 @@ class Rereader(Protocol):
     def encode(self, batch: Batch, /) -> DiagonalGaussian:
         """q(z | x)."""
 
-    def likelihood(self, z: Tensor, /) -> TokenLikelihood:
-        """p(x | z)."""
+    def likelihood(self, z: Tensor, /, noise: float = 0.0, generator: torch.Generator | None = None) -> TokenLikelihood:
+        """p(x | z), or p(x | z_r) for a noise r."""
 
 
 class Decoded:
@@ -162,30 +171,47 @@ class Decoded:
 
     Args:
         decoding: of the mode.
-        likelihood: the likelihood inside.
-        autoencoder: what it came from, to encode and read again.
+        z: the latents, [B, K, C].
+        autoencoder: gives likelihoods of latents, and encodes to read again.
     """
 
-    def __init__(self, decoding: Decoding, likelihood: TokenLikelihood, autoencoder: Rereader) -> None:
-        self.decoding, self.likelihood, self.autoencoder = decoding, likelihood, autoencoder
-        self.log_prob, self.sample = likelihood.log_prob, likelihood.sample
+    def __init__(self, decoding: Decoding, z: Tensor, autoencoder: Rereader) -> None:
+        self.decoding, self.z, self.autoencoder = decoding, z, autoencoder
+
+    @cached_property
+    def likelihood(self) -> TokenLikelihood:
+        """p(x | z), without noise."""
+        return self.autoencoder.likelihood(self.z)
+
+    def log_prob(self, batch: Batch) -> Tensor:
+        """ln p(x | z) in nats, shape [B]."""
+        return self.likelihood.log_prob(batch)
+
+    def sample(self) -> Batch:
+        """One draw for each latent."""
+        return self.likelihood.sample()
 
     def mode(self) -> Batch:
-        """``tokens`` int64 [B, L], read again as often as the decoding says."""
-        found = self.decoding(self.likelihood)
+        """``tokens`` int64 [B, L], through the decoding's noise, read again as often as it says."""
         generator = torch.Generator().manual_seed(self.decoding.seed)
+        found = self._read(self.z, generator)
         for _ in range(self.decoding.passes):
             q = self.autoencoder.encode(found)
             noise = torch.randn(q.mean.shape[1:], generator=generator).to(q.mean)
-            found = self.decoding(self.autoencoder.likelihood(q.mean + q.std * noise))
+            found = self._read(q.mean + q.std * noise, generator)
         return found
 
+    def _read(self, z: Tensor, generator: torch.Generator) -> Batch:
+        if self.decoding.noise == 0:
+            return self.decoding(self.autoencoder.likelihood(z))
+        return self.decoding(self.autoencoder.likelihood(z, self.decoding.noise, generator))
+
     @classmethod
-    def by(cls, decoding: Decoding | None, likelihood: TokenLikelihood, autoencoder: Rereader) -> Likelihood:
-        """The likelihood as it is without a decoding, or with a greedy one that reads once."""
-        if decoding is None or (decoding.method == "greedy" and decoding.passes == 0):
-            return likelihood
-        return cls(decoding, likelihood, autoencoder)
+    def by(cls, decoding: Decoding | None, z: Tensor, autoencoder: Rereader) -> Likelihood:
+        """The likelihood as it is without a decoding, or with a greedy one that reads once and without noise."""
+        if decoding is None or (decoding.method == "greedy" and decoding.passes == 0 and decoding.noise == 0):
+            return autoencoder.likelihood(z)
+        return cls(decoding, z, autoencoder)
 
 
 def use_decoding(model: nn.Module, decoding: Decoding | None) -> None:

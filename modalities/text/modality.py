@@ -49,6 +49,8 @@ class Text(Modality):
         heads: attention heads of the autoencoder.
         decoder: "parallel" or "autoregressive".
         token_dropout: share of words that are hidden in training.
+        latent_noise: share of the sentences whose latents the decoder reads through noise in training, so that a
+            ``Decoding`` may have a ``noise``; .4 is a good one, 0 is without.
         free_nats: floor of the rate, nats a latent dimension, against posterior collapse (``PosteriorLimits``).
         pretrained: name or path of an encoder-decoder for ``transformers`` (BART, T5, FLAN-T5) to build on, instead of
             small networks from scratch; ``depth`` then counts the layers behind the latents.
@@ -76,6 +78,7 @@ class Text(Modality):
         heads: int = 4,
         decoder: DecoderName = "parallel",
         token_dropout: float = 0.0,
+        latent_noise: float = 0.0,
         free_nats: float = 0.0,
         pretrained: str | None = None,
         freeze: bool = True,
@@ -91,7 +94,7 @@ class Text(Modality):
         self.train_size, self.test_size = train_size, test_size
         self.tokens, self.latent, self.width, self.depth, self.heads = tokens, latent, width, depth, heads
         self.decoder: DecoderName = decoder
-        self.token_dropout = token_dropout
+        self.token_dropout, self.latent_noise = token_dropout, latent_noise
         self.free_nats, self.pretrained, self.freeze = free_nats, pretrained, freeze
         self.evaluator, self.decoding = evaluator, decoding
         self._judges: dict[int, Evaluator] = {}
@@ -153,6 +156,7 @@ class Text(Modality):
             "tokens": self.tokens, "channels": self.latent, "width": self.width, "depth": self.depth,
             "heads": self.heads, "decoder": self.decoder, "token_dropout": self.token_dropout,
             "free_nats": self.free_nats, "decoding": self.decoding,
+            "latent_noise": self.latent_noise,
         }
         if self.pretrained is None:
             return SentenceAutoencoder(len(self.tokenizer), self.length, **options)

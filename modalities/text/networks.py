@@ -13,6 +13,7 @@ from latentgen.distributions import DiagonalGaussian, Likelihood
 from latentgen.tensors import Batch
 
 from .decoding import Decoded, Decoding
+from .latent_noise import LatentNoise, read_through
 from .likelihood import BOS, EOS, PAD, AutoregressiveTokens, ParallelTokens, Stepper, TokenLikelihood
 from .posterior import PosteriorLimits
 from .resampler import Resampler
@@ -45,6 +46,8 @@ class SentenceAutoencoder(Autoencoder):
         min_std: least standard deviation of the posterior, latent units.
         free_nats: floor of the rate, nats a latent dimension (``modalities.text.posterior``).
         decoding: how sentences are read off a likelihood; greedy unless given.
+        latent_noise: share of the sentences whose latents the decoder reads through noise while training, so that a
+            ``Decoding`` may have a ``noise`` (``modalities.text.latent_noise``); 0 is without.
 
     Raises:
         ValueError: if the decoder has another name.
@@ -64,6 +67,7 @@ class SentenceAutoencoder(Autoencoder):
         min_std: float = 0.02,
         free_nats: float = 0.0,
         decoding: Decoding | None = None,
+        latent_noise: float = 0.0,
     ) -> None:
         super().__init__()
         if decoder not in ("parallel", "autoregressive"):
@@ -75,6 +79,7 @@ class SentenceAutoencoder(Autoencoder):
         self.to_latent = nn.Linear(width, 2 * channels)
         self.limits = PosteriorLimits(tokens * channels, min_std, free_nats)
         self.from_latent = nn.Linear(channels, width)
+        self.noise = LatentNoise(width, latent_noise) if latent_noise else None
         if decoder == "parallel":
             self.queries = nn.Parameter(torch.randn(length, width) * 0.1)
             self.decoder = bidirectional(1, tokens + length, width, depth, heads)
@@ -95,11 +100,11 @@ class SentenceAutoencoder(Autoencoder):
 
     def decode(self, z: Tensor, mask: Tensor | None = None) -> Likelihood:
         """p(x | z) for z [B, K, channels]; sentences' latents have no mask."""
-        return Decoded.by(self.decoding, self.likelihood(z), self)
+        return Decoded.by(self.decoding, z, self)
 
-    def likelihood(self, z: Tensor) -> TokenLikelihood:
-        """p(x | z) without a decoding."""
-        memory = self.from_latent(z)
+    def likelihood(self, z: Tensor, noise: float = 0.0, generator: torch.Generator | None = None) -> TokenLikelihood:
+        """p(x | z) without a decoding; outside training p(x | z_r) for ``noise`` r, drawn with a generator."""
+        memory = read_through(self.noise, self.from_latent, z, noise, generator)
         if self.kind == "autoregressive":
             return AutoregressiveTokens(PrefixDecoder(self, memory), len(z), self.length, z.device)
         queries = self.queries.to(memory.dtype).expand(len(z), -1, -1)
