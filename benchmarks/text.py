@@ -29,7 +29,11 @@ def main() -> None:
     if args.data is None:
         print("Multi30k and E2E are left out, since --data was not given", flush=True)
         return
-    from text_corpora import DECODERS, corpora, corpus, label_of
+    from text_corpora import DECODERS, DEPTH, WIDTH, corpora, corpus, label_of
+    from text_speed import speed_by_length
+
+    if wanted(args.only, "speed"):
+        speed_by_length(rows, corpora(args.data)["E2E"].sentences("train"), WIDTH, DEPTH)
 
     for decoder in DECODERS:
         for name, text in corpora(args.data, decoder).items():

@@ -6,12 +6,12 @@ reads what it has written.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
 from harness import Rows, mean_spread
 from text_recipes import spent, two_stage
+from text_speed import speed_row
 
 import latentgen
 from latentgen import NormalPrior
@@ -160,7 +160,7 @@ def corpus(
         for key, values in cells.items():
             rows.add(f"{label}, {setting}: {key}", *mean_of(values), note=f"{SETS} sets of {SAMPLES}; {judge.name}"
                      if key == "perplexity" else f"{SETS} sets")
-    speed(rows, label, text, model, baseline, ">= 5" if quick else "")
+    speed_row(rows, label, text, model, baseline, ">= 5" if quick else "")
 
 
 def mean_of(values: list[float]) -> tuple[float, str, None, float]:
@@ -187,26 +187,3 @@ def _read_again(
     lines = _sampled(model, text, sampler, steps, seed)
     use_decoding(model, None)
     return lines
-
-
-def speed(
-    rows: Rows, name: str, text: Text, model: latentgen.LatentGenerativeModel, baseline: LanguageModel, goal: str,
-    repeats: int = 7,
-) -> None:
-    """Seconds for 100 sentences, batch of 100, interleaved, medians."""
-    use_decoding(model, Decoding())
-    times: dict[str, list[float]] = {"latent": [], "gan": [], "autoregressive": []}
-    for number in range(repeats + 1):
-        for key in times:
-            start = time.perf_counter()
-            if key == "autoregressive":
-                text.texts({"tokens": baseline.sample(100, batch_size=100, seed=number)})
-            else:
-                sampler, steps = ("dpm", 10) if key == "latent" else ("gan", None)
-                text.texts(model.sample(100, sampler, steps=steps, seed=number, batch_size=100))
-            times[key].append(time.perf_counter() - start)
-    median = {key: sorted(values[1:])[repeats // 2] for key, values in times.items()}
-    rows.add(f"{name}: seconds for 100 sentences, autoregressive with cache over the latent model at 10 calls",
-             median["autoregressive"] / median["latent"], goal,
-             note=f"{median['latent']:.3f} s; gan at 4 calls {median['gan']:.3f} s; "
-                  f"autoregressive {median['autoregressive']:.3f} s; median of {repeats}")
