@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SMALLEST_MATRIX = 32
 ADVERSARIAL = ("generator", "discriminator")
 """Learning-rate groups that play against each other: AdamW with little momentum and no weight decay."""
+_OPTIONS = ("peak", "weight_decay", "betas")
 
 
 def is_hidden_matrix(parameter: Tensor) -> bool:
@@ -61,6 +62,19 @@ def make_optimizers(modules: Mapping[str, nn.Module], options: TrainingOptions) 
     if matrices:
         made.append(torch.optim.Muon(matrices, lr=options.matrix_lr, weight_decay=0.0))
     return made
+
+
+def resume_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take back a stored state (moments and counters); rates and decays stay those of the present options.
+
+    Args:
+        optimizer: a new one, of the same parameters.
+        state: what ``state_dict`` of the stored one gave.
+    """
+    present = [{name: group[name] for name in _OPTIONS if name in group} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, present, strict=True):
+        group.update(own)
 
 
 def _group(name: str, parameters: list[nn.Parameter], rate: float, decay: float) -> dict[str, Any]:

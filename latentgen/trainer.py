@@ -32,7 +32,7 @@ from .encoded import EncodedData, check_frozen
 from .modality import Dataset
 from .model import LatentGenerativeModel
 from .objective import Objective
-from .optimizers import clip_by_group, make_optimizers
+from .optimizers import clip_by_group, make_optimizers, resume_optimizer
 from .progress import MetricsLog, Progress
 from .run import write_run_header
 from .stream import BatchStream, stream_loader
@@ -340,7 +340,8 @@ class Trainer:
             if f"objective-{number}" in tensors:
                 objective.load_state_dict(tensors[f"objective-{number}"], strict=False)
         for number, optimizer in self._numbered_optimizers():
-            optimizer.load_state_dict(unflatten_optimizer(tensors[f"optimizer-{number}"], state["optimizers"][number]))
+            stored = unflatten_optimizer(tensors[f"optimizer-{number}"], state["optimizers"][number])
+            resume_optimizer(optimizer, stored)
         self.step = self.resumed_from = int(state["step"])
         self.skipped = int(state["skipped"])
         self._clock = {name: float(state[name]) for name in self._clock}

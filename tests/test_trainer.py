@@ -82,6 +82,27 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, accumulation: int, stop: i
     assert_bit_equal(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_other_rates_given_to_a_resumed_run_are_taken(tmp_path: Path) -> None:
+    def wide() -> latentgen.recipe.Prepared:
+        return latentgen.LSGM(width=32, depth=1, heads=2, kl_weight=0.1).prepare(Toy())
+
+    with pytest.raises(Stop):
+        fit(tmp_path, hooks=[stop_at(11)], prepared=wide())
+    seen: list[dict[str, float]] = []
+
+    def note(trainer: latentgen.Trainer) -> None:
+        groups = [group for optimizers in trainer.optimizers for o in optimizers for group in o.param_groups]
+        factor = learning_rate(trainer.step - 1, trainer.options, 0)
+        seen.append({g["name"] + " by Muon" * ("ns_steps" in g): g["lr"] / factor for g in groups})
+        assert {g["betas"] for g in groups if "betas" in g} == {(0.8, 0.95)}
+
+    with pytest.warns(UserWarning, match=r"lr was 0\.001 and is 0\.0003"):
+        fit(tmp_path, hooks=[note], prepared=wide(), lr=3e-4, autoencoder_lr=5e-4, matrix_lr=7e-3, betas=(0.8, 0.95))
+    expected = {"prior": 3e-4, "prior by Muon": 7e-3, "autoencoder": 5e-4}
+    assert len(seen) == 10
+    assert all(row == pytest.approx(expected) for row in seen), seen[0]
+
+
 def test_resume_does_not_depend_on_worker_processes(tmp_path: Path) -> None:
     fit(tmp_path / "whole", steps=8)
     with pytest.raises(Stop):
