@@ -17,27 +17,20 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from .checkpoint import (
-    RunLock,
-    flatten_optimizer,
-    latest_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    unflatten_optimizer,
-)
+from .checkpoint import RunLock, latest_checkpoint, load_checkpoint, save_checkpoint
 from .collapse import CollapseWatch, TrainingDiverged
 from .component import describe
-from .ema import EMA
 from .encoded import EncodedData, check_frozen
 from .modality import Dataset
 from .model import LatentGenerativeModel
 from .objective import Objective
-from .optimizers import clip_by_group, make_optimizers, resume_optimizer
+from .optimizers import clip_by_group
 from .progress import MetricsLog, Progress
 from .run import write_run_header
 from .stream import BatchStream, stream_loader
 from .tensors import Batch
 from .training_options import TrainingOptions, learning_rate
+from .training_state import TrainingState
 
 Hook = Callable[["Trainer"], None]
 
@@ -99,12 +92,10 @@ class Trainer:
         self._collapse = CollapseWatch(self.options.saturation_limit, lambda: latest_checkpoint(self.run))
         self._last_losses: dict[str, Tensor] = {}
         self._objectives = [objective.to(self.accelerator.device) for objective in objectives]
-        self.optimizers = [make_optimizers(objective.groups(), self.options) for objective in self._objectives]
         if self.options.cache_posteriors:
             check_frozen(self.model.autoencoder, [m for o in self._objectives for m in o.groups().values()])
-        self.ema = EMA(self.model, self.options.ema)
-        self.players = self._beside_the_model()
-        self.players_ema = EMA(self.players, self.options.ema)
+        self._state = TrainingState(self.model, self._objectives, self.options)
+        self.optimizers, self.ema = self._state.optimizers, self._state.ema
         self._wrapped: list[Any] = []
         self._clock = {"seconds": 0.0, "cpu_seconds": 0.0}
 
@@ -195,8 +186,7 @@ class Trainer:
             self._last_losses = {**self._last_losses, **{name: value.detach() for name, value in losses.items()}}
             self._apply(optimizers)
             objective.zero_grad(set_to_none=True)
-        self.ema.update(self.model)
-        self.players_ema.update(self.players)
+        self._state.average()
 
     def _apply(self, optimizers: list[torch.optim.Optimizer]) -> None:
         """Clip and step, unless a gradient is not finite on some rank."""
@@ -266,50 +256,17 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         if not self.accelerator.is_main_process:
             return
-        tensors = {"model": self.model.tensors(), "ema": self.ema.state_dict(), **self._own_tensors()}
-        if len(self.players):
-            tensors["ema-players"] = self.players_ema.state_dict()
-        groups = []
-        for number, optimizer in self._numbered_optimizers():
-            flat, layout = flatten_optimizer(optimizer.state_dict())
-            tensors[f"optimizer-{number}"] = flat
-            groups.append(layout)
+        tensors, own = self._state.gather()
         state = {
             "step": self.step,
-            "optimizers": groups,
-            "ema_updates": self.ema.updates,
             "skipped": self.skipped,
             "world": self.accelerator.num_processes,
             "options": describe(asdict(self.options)),
             "config": self.model.config(),
+            **own,
             **self._clock,
         }
         save_checkpoint(self.run, self.step, tensors, state, keep=self.options.keep)
-
-    def _numbered_optimizers(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
-        return enumerate(optimizer for optimizers in self.optimizers for optimizer in optimizers)
-
-    def _beside_the_model(self) -> torch.nn.ModuleList:
-        """What objectives train that is not part of the model, such as a discriminator."""
-        shared = {id(parameter) for parameter in self.model.parameters()}
-        modules = [module for objective in self._objectives for module in objective.groups().values()]
-        return torch.nn.ModuleList(
-            module for module in modules if all(id(parameter) not in shared for parameter in module.parameters())
-        )
-
-    def _own_tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Parameters and buffers of objectives that are not part of the model, such as a discriminator's."""
-        shared = {id(tensor) for tensor in [*self.model.parameters(), *self.model.buffers()]}
-        own = {}
-        for number, objective in enumerate(self._objectives):
-            kept = {
-                name: tensor.detach()
-                for name, tensor in objective.state_dict(keep_vars=True).items()
-                if id(tensor) not in shared
-            }
-            if kept:
-                own[f"objective-{number}"] = kept
-        return own
 
     def _resume(self) -> None:
         found = latest_checkpoint(self.run)
@@ -331,17 +288,7 @@ class Trainer:
                 "it goes on, but data order and noise differ from an uninterrupted run.",
                 stacklevel=3,
             )
-        self.model.load_tensors(tensors["model"])
-        self.ema.load_state_dict(tensors["ema"])
-        self.ema.updates = self.players_ema.updates = int(state["ema_updates"])
-        if "ema-players" in tensors:
-            self.players_ema.load_state_dict(tensors["ema-players"])
-        for number, objective in enumerate(self._objectives):
-            if f"objective-{number}" in tensors:
-                objective.load_state_dict(tensors[f"objective-{number}"], strict=False)
-        for number, optimizer in self._numbered_optimizers():
-            stored = unflatten_optimizer(tensors[f"optimizer-{number}"], state["optimizers"][number])
-            resume_optimizer(optimizer, stored)
+        self._state.restore(tensors, state)
         self.step = self.resumed_from = int(state["step"])
         self.skipped = int(state["skipped"])
         self._clock = {name: float(state[name]) for name in self._clock}

@@ -15,7 +15,7 @@ FLOORS = [
      "inpainting", "joining", "reading"},
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
      "optimizers", "training_options", "collapse", "encoded"},
-    {"pretrained", "model", "optimizer_state", "checkpoint", "progress", "table", "plots"},
+    {"pretrained", "model", "optimizer_state", "checkpoint", "training_state", "progress", "table", "plots"},
     {"recipe", "adversarial_recipe", "data_recipe", "autoguidance", "evaluation", "reproduction", "run", "run_contents",
      "report_charts", "report_sections", "report", "comparison", "comparison_cost", "comparison_report",
      "trilemma", "trilemma_charts", "testing", "doctor"},

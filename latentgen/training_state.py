@@ -1,0 +1,91 @@
+"""All tensors that training changes, gathered for a checkpoint and taken back from one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .checkpoint import flatten_optimizer, unflatten_optimizer
+from .ema import EMA
+from .model import LatentGenerativeModel
+from .objective import Objective
+from .optimizers import make_optimizers, resume_optimizer
+from .training_options import TrainingOptions
+
+
+class TrainingState:
+    """Weights, their averages, optimizers, and what objectives keep beside the model, such as a discriminator.
+
+    Args:
+        model: what is trained, on its device.
+        objectives: on the same device; each gets optimizers of its own.
+        options: rates of the optimizers, decay of the averages.
+    """
+
+    def __init__(
+        self, model: LatentGenerativeModel, objectives: Sequence[Objective], options: TrainingOptions
+    ) -> None:
+        self.model, self.objectives = model, list(objectives)
+        self.optimizers = [make_optimizers(objective.groups(), options) for objective in objectives]
+        self.ema = EMA(model, options.ema)
+        self.players = self._beside_the_model()
+        self.players_ema = EMA(self.players, options.ema)
+
+    def average(self) -> None:
+        """Move the averages towards the weights, once after each step."""
+        self.ema.update(self.model)
+        self.players_ema.update(self.players)
+
+    def gather(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+        """Groups of tensors, each a file of a checkpoint, and the JSON that belongs to them."""
+        tensors = {"model": self.model.tensors(), "ema": self.ema.state_dict(), **self._objectives_own()}
+        if len(self.players):
+            tensors["ema-players"] = self.players_ema.state_dict()
+        layouts = []
+        for number, optimizer in self._numbered_optimizers():
+            flat, layout = flatten_optimizer(optimizer.state_dict())
+            tensors[f"optimizer-{number}"] = flat
+            layouts.append(layout)
+        return tensors, {"optimizers": layouts, "ema_updates": self.ema.updates}
+
+    def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`gather` gave; rates and decays stay those of the present options."""
+        self.model.load_tensors(tensors["model"])
+        self.ema.load_state_dict(tensors["ema"])
+        self.ema.updates = self.players_ema.updates = int(state["ema_updates"])
+        if "ema-players" in tensors:
+            self.players_ema.load_state_dict(tensors["ema-players"])
+        for number, objective in enumerate(self.objectives):
+            if f"objective-{number}" in tensors:
+                objective.load_state_dict(tensors[f"objective-{number}"], strict=False)
+        for number, optimizer in self._numbered_optimizers():
+            stored = unflatten_optimizer(tensors[f"optimizer-{number}"], state["optimizers"][number])
+            resume_optimizer(optimizer, stored)
+
+    def _numbered_optimizers(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
+        return enumerate(optimizer for optimizers in self.optimizers for optimizer in optimizers)
+
+    def _beside_the_model(self) -> torch.nn.ModuleList:
+        """Modules that objectives train and that are not part of the model."""
+        shared = {id(parameter) for parameter in self.model.parameters()}
+        modules = [module for objective in self.objectives for module in objective.groups().values()]
+        return torch.nn.ModuleList(
+            module for module in modules if all(id(parameter) not in shared for parameter in module.parameters())
+        )
+
+    def _objectives_own(self) -> dict[str, dict[str, Tensor]]:
+        """Parameters and buffers of objectives that are not part of the model."""
+        shared = {id(tensor) for tensor in [*self.model.parameters(), *self.model.buffers()]}
+        own = {}
+        for number, objective in enumerate(self.objectives):
+            kept = {
+                name: tensor.detach()
+                for name, tensor in objective.state_dict(keep_vars=True).items()
+                if id(tensor) not in shared
+            }
+            if kept:
+                own[f"objective-{number}"] = kept
+        return own
