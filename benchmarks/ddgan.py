@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from before_the_game import before_the_game
 from budget import cpu_minutes
 from graphs import Judge
 from harness import Rows, arguments, mean_spread, wanted
@@ -88,12 +89,13 @@ def joint_recipe() -> latentgen.JointDDGAN:
 
 
 def train_communities(
-    graphs: Graphs, recipe: latentgen.Recipe, run: Path, seed: int, steps: int, discriminator_lr: float
+    graphs: Graphs, recipe: latentgen.Recipe, run: Path, seed: int, steps: int, discriminator_lr: float,
+    generator_lr: float,
 ) -> None:
     """Train a recipe with the settings of the graph benchmark."""
     torch.manual_seed(seed)
     prepared = recipe.prepare(graphs)
-    rates = {"lr": 2e-3, "autoencoder_lr": 2e-3, "generator_lr": 2e-4, "discriminator_lr": discriminator_lr}
+    rates = {"lr": 2e-3, "autoencoder_lr": 2e-3, "generator_lr": generator_lr, "discriminator_lr": discriminator_lr}
     options = latentgen.TrainingOptions(
         steps=steps, batch_size=64, warmup=0.03, seed=seed, log_every=100, keep=1, **rates
     )
@@ -101,11 +103,12 @@ def train_communities(
 
 
 def trained(
-    graphs: Graphs, recipe: latentgen.Recipe, run: Path, seed: int, steps: int, discriminator_lr: float = 4e-4
+    graphs: Graphs, recipe: latentgen.Recipe, run: Path, seed: int, steps: int, discriminator_lr: float = 4e-4,
+    generator_lr: float = 2e-4,
 ) -> latentgen.LatentGenerativeModel:
     """A kept or new model of graphs, with its data."""
     if not (run / "export" / "model.safetensors").exists():
-        train_communities(graphs, recipe, run, seed, steps, discriminator_lr)
+        train_communities(graphs, recipe, run, seed, steps, discriminator_lr, generator_lr)
     model = latentgen.load(run)
     model.modality = graphs
     return model
@@ -140,6 +143,7 @@ COMMUNITIES = {
     "DPM-Solver, 10 calls": Sampled("dpm", 10),
     "DPM-Solver, 25 calls": Sampled("dpm", 25),
 }
+BEFORE = "generator before its game, 4 calls"
 
 
 def seconds_a_sample(
@@ -161,10 +165,12 @@ def communities(rows: Rows, runs: Path, seeds: range, sets: int = 3) -> None:
     judge, found = Judge(graphs, "spectre"), {}
     for seed in seeds:
         run = runs / f"communities-joint-seed{seed}"
-        model = trained(graphs, joint_recipe(), run, seed, 1500, 2e-4)
+        model = trained(graphs, joint_recipe(), run, seed, 1500, 2e-4, 1e-4)
+        fresh = before_the_game(model, joint_recipe())
         for number in range(sets):
-            for name, sampled in COMMUNITIES.items():
-                batch, calls = sampled.batch(model, 1000, 10_000 * seed + number, 500)
+            for name, sampled in [*COMMUNITIES.items(), (BEFORE, Sampled("gan"))]:
+                drawn = fresh if name == BEFORE else model
+                batch, calls = sampled.batch(drawn, 1000, 10_000 * seed + number, 500)
                 _note(found, name, {**judge(batch), "calls": float(calls)})
         seconds = seconds_a_sample(model, list(COMMUNITIES.values()))
         for name, value in zip(COMMUNITIES, seconds, strict=True):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from before_the_game import before_the_game
 from budget import trained_for, training_record
 from harness import Rows, mean_spread
 from images_likelihood import RATES, classifier_of
@@ -39,6 +40,7 @@ from modalities.images import Images
 SAMPLES = 128
 """Images a set, in every row: as many as the slowest sampler makes in a quarter of an hour."""
 SETS = 3
+BEFORE = "latent DDGAN before its game"
 PRIOR = {"width": 128, "depth": 4}
 PIXEL_NETWORK = UNetArchitecture(16, (1, 2, 2), 1, (7,))
 
@@ -124,6 +126,7 @@ def settings() -> list[Setting]:
         Setting("LSGM-ODE", "LSGM", ProbabilityFlow(1e-3)),
         Setting("LSGM-DDIM-10", "LSGM", make_sampler("ddim", 10)),
         Setting("latent DDGAN-4", "latent DDGAN", GANSampler()),
+        Setting("latent DDGAN-4 before its game", BEFORE, GANSampler()),
     ]
 
 
@@ -166,6 +169,7 @@ def trilemma(rows: Rows, data: Path, runs: Path, minutes: float) -> None:
             records.append(training_record(run))
         rows.add(f"MNIST trilemma, training of {name}: CPU-minutes", sum(record["CPU-minutes"] for record in records),
                  note=" + ".join(f"{record['steps']:.0f}" for record in records) + " steps")
+    models[BEFORE] = before_the_game(models["latent DDGAN"], stages()["latent DDGAN"][1].make(runs))
     real, train = gather(models["LSGM"], "test"), gather(models["LSGM"], "train", 10_000)
     judge = images["latent"]
     label = judge.feature_map().name
