@@ -44,6 +44,9 @@ def arguments() -> argparse.Namespace:
     add("--width", type=int, default=96, help="of the autoencoder")
     add("--token-dropout", type=float, default=0.15, help="share of words hidden from the encoder in training")
     add("--passes", type=int, default=6, help="times that a generated sentence is encoded and read again")
+    add("--latent-noise", type=float, default=None,
+        help="share of sentences read through noise in training (default: 0.25 for autoregressive, 0 for parallel)")
+    add("--noise", type=float, default=0.0, help="level of the noise that generated sentences are read through, 0 to 1")
     add("--decoder", choices=("parallel", "autoregressive"), default="parallel", help="how tokens are read off")
     add("--samples", type=int, default=500, help="sentences generated for each row of the table")
     add("--seed", type=int, default=0, help="of data order, noise and samples")
@@ -73,10 +76,11 @@ def main() -> None:
     torch.manual_seed(args.seed)
     run = args.run or Path("runs") / f"text-{Path(args.data).stem}"
     length = args.length if args.length is not None else 20 if args.data == "grammar" else 32
+    blurred = args.latent_noise if args.latent_noise is not None else 0.25 * (args.decoder == "autoregressive")
     text = Text(
         data=args.data, column=args.column, vocabulary=args.vocabulary, length=length, tokens=args.tokens,
         latent=args.latent, width=args.width, decoder=args.decoder, token_dropout=args.token_dropout,
-        decoding=Decoding(passes=args.passes),
+        latent_noise=blurred, decoding=Decoding(passes=args.passes, noise=args.noise),
     )
     train = text.dataset("train")
     print(

@@ -24,15 +24,15 @@ class LatentNoise(nn.Module):
         ValueError: if the share is not in (0, 1).
     """
 
-    def __init__(self, width: int, share: float = 0.4) -> None:
+    frequencies: Tensor
+
+    def __init__(self, width: int, share: float = 0.25) -> None:
         super().__init__()
         if not 0 < share < 1:
             raise ValueError(f"share is {share}; give that of the sentences read through noise, between 0 and 1.")
         self.share = share
         self.register_buffer("frequencies", math.pi * torch.arange(1, 9), persistent=False)
         self.embed = nn.Sequential(nn.Linear(17, width), nn.GELU(), nn.Linear(width, width))
-
-    frequencies: Tensor
 
     def forward(self, z: Tensor, level: float = 0.0, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """z_r and the embedding of r.
@@ -75,6 +75,6 @@ def read_through(
         return embed(z) + told  # type: ignore[no-any-return]
     if level:
         raise ValueError(
-            f"noise is {level} and the decoder never read through any; train with Text(latent_noise=0.4), or give 0."
+            f"noise is {level} and the decoder never read through any; train with Text(latent_noise=0.25), or give 0."
         )
     return embed(z)  # type: ignore[no-any-return]

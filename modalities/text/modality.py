@@ -50,7 +50,7 @@ class Text(Modality):
         decoder: "parallel" or "autoregressive".
         token_dropout: share of words that are hidden in training.
         latent_noise: share of the sentences whose latents the decoder reads through noise in training, so that a
-            ``Decoding`` may have a ``noise``; .4 is a good one, 0 is without.
+            ``Decoding`` may have a ``noise``; .25 serves an autoregressive decoder well, 0 is without.
         free_nats: floor of the rate, nats a latent dimension, against posterior collapse (``PosteriorLimits``).
         pretrained: name or path of an encoder-decoder for ``transformers`` (BART, T5, FLAN-T5) to build on, instead of
             small networks from scratch; ``depth`` then counts the layers behind the latents.
