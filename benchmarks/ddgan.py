@@ -89,13 +89,12 @@ def joint_recipe() -> latentgen.JointDDGAN:
 
 
 def train_communities(
-    graphs: Graphs, recipe: latentgen.Recipe, run: Path, seed: int, steps: int, discriminator_lr: float,
-    generator_lr: float,
+    graphs: Graphs, recipe: latentgen.Recipe, run: Path, seed: int, steps: int, discriminator_lr: float
 ) -> None:
     """Train a recipe with the settings of the graph benchmark."""
     torch.manual_seed(seed)
     prepared = recipe.prepare(graphs)
-    rates = {"lr": 2e-3, "autoencoder_lr": 2e-3, "generator_lr": generator_lr, "discriminator_lr": discriminator_lr}
+    rates = {"lr": 2e-3, "autoencoder_lr": 2e-3, "generator_lr": 2e-4, "discriminator_lr": discriminator_lr}
     options = latentgen.TrainingOptions(
         steps=steps, batch_size=64, warmup=0.03, seed=seed, log_every=100, keep=1, **rates
     )
@@ -103,12 +102,11 @@ def train_communities(
 
 
 def trained(
-    graphs: Graphs, recipe: latentgen.Recipe, run: Path, seed: int, steps: int, discriminator_lr: float = 4e-4,
-    generator_lr: float = 2e-4,
+    graphs: Graphs, recipe: latentgen.Recipe, run: Path, seed: int, steps: int, discriminator_lr: float = 4e-4
 ) -> latentgen.LatentGenerativeModel:
     """A kept or new model of graphs, with its data."""
     if not (run / "export" / "model.safetensors").exists():
-        train_communities(graphs, recipe, run, seed, steps, discriminator_lr, generator_lr)
+        train_communities(graphs, recipe, run, seed, steps, discriminator_lr)
     model = latentgen.load(run)
     model.modality = graphs
     return model
@@ -165,7 +163,7 @@ def communities(rows: Rows, runs: Path, seeds: range, sets: int = 3) -> None:
     judge, found = Judge(graphs, "spectre"), {}
     for seed in seeds:
         run = runs / f"communities-joint-seed{seed}"
-        model = trained(graphs, joint_recipe(), run, seed, 1500, 2e-4, 1e-4)
+        model = trained(graphs, joint_recipe(), run, seed, 1500, 2e-4)
         fresh = before_the_game(model, joint_recipe())
         for number in range(sets):
             for name, sampled in [*COMMUNITIES.items(), (BEFORE, Sampled("gan"))]:
