@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from latentgen.component import Component
 from latentgen.distributions import DiagonalGaussian, Likelihood
+from latentgen.evaluating import evaluating
 from latentgen.tensors import Batch
 
 from .likelihood import EOS, PAD, Choose, TokenLikelihood, draw
@@ -176,6 +177,7 @@ class Decoded:
     """
 
     def __init__(self, decoding: Decoding, z: Tensor, autoencoder: Rereader) -> None:
+        assert isinstance(autoencoder, nn.Module)
         self.decoding, self.z, self.autoencoder = decoding, z, autoencoder
 
     @cached_property
@@ -192,13 +194,14 @@ class Decoded:
         return self.likelihood.sample()
 
     def mode(self) -> Batch:
-        """``tokens`` int64 [B, L], through the decoding's noise, read again as often as it says."""
+        """``tokens`` int64 [B, L], through the decoding's noise, read again as often as it says; in evaluation mode."""
         generator = torch.Generator().manual_seed(self.decoding.seed)
-        found = self._read(self.z, generator)
-        for _ in range(self.decoding.passes):
-            q = self.autoencoder.encode(found)
-            noise = torch.randn(q.mean.shape[1:], generator=generator).to(q.mean)
-            found = self._read(q.mean + q.std * noise, generator)
+        with evaluating(self.autoencoder):
+            found = self._read(self.z, generator)
+            for _ in range(self.decoding.passes):
+                q = self.autoencoder.encode(found)
+                noise = torch.randn(q.mean.shape[1:], generator=generator).to(q.mean)
+                found = self._read(q.mean + q.std * noise, generator)
         return found
 
     def _read(self, z: Tensor, generator: torch.Generator) -> Batch:

@@ -84,6 +84,9 @@ def test_a_decoding_reads_through_noise(decoder: str) -> None:
         use_decoding(autoencoder, Decoding(noise=0.5, seed=3))
         seen = autoencoder.likelihood(z, 0.5, torch.Generator().manual_seed(3)).mode()["tokens"]
         assert torch.equal(autoencoder.decode(z).mode()["tokens"], seen)
+        assert torch.equal(autoencoder.train().decode(z).mode()["tokens"], seen), "reading is evaluation"
+        assert autoencoder.training
+        autoencoder.eval()
         use_decoding(autoencoder, Decoding(noise=0.0))
         assert torch.equal(autoencoder.decode(z).mode()["tokens"], expected["tokens"])
 
