@@ -38,8 +38,7 @@ def main() -> None:
     for decoder in DECODERS:
         for name, text in corpora(args.data, decoder).items():
             if wanted(args.only, label_of(name, decoder)):
-                for seed in seeds:
-                    corpus(rows, name, text, args.runs, args.minutes or 20.0, seed, decoder)
+                corpus(rows, name, text, args.runs, args.minutes or 20.0, seeds, decoder)
 
 
 if __name__ == "__main__":

@@ -119,70 +119,77 @@ def label_of(name: str, decoder: DecoderName) -> str:
 
 
 def corpus(
-    rows: Rows, name: str, text: Text, runs: Path, minutes: float, seed: int, decoder: DecoderName = "parallel"
+    rows: Rows, name: str, text: Text, runs: Path, minutes: float, seeds: range, decoder: DecoderName = "parallel"
 ) -> None:
-    """All rows of a corpus and a decoder."""
-    stem, quick, label = name.lower(), decoder == "parallel", label_of(name, decoder)
-    run = runs / f"{stem}-{decoder}-seed{seed}"
-    model = two_stage(minutes, text, run, seed, KL_WEIGHT, WIDTH, DEPTH, FIRST[decoder])
-    at_mean, drawn = reconstructed(model, text)
-    rows.add(f"{label}: BLEU of reconstructed test sentences of <= {SHORT} tokens", at_mean, ">= 90",
-             note=f"latents at the posterior's mean; {spent(run)}")
-    rows.add(f"{label}: BLEU of reconstructions from a draw of the posterior", drawn, note=spent(run))
-    baseline = autoregressive(text, runs / f"{stem}-language-model-seed{seed}", minutes, seed)
-    test, valid = humans(text, "test"), humans(text, "valid")
-    train, judge = text.sentences("train"), TrigramEvaluator(text.sentences("train"))
-    no_prior = latentgen.LatentGenerativeModel(text, model.autoencoder, NormalPrior(text.latents))
-    guided = latentgen.autoguided(model, GUIDANCE, (0,))
-    found: dict[str, dict[str, list[float]]] = {}
-    for number in range(SETS):
-        draw = partial(_sampled, text=text, seed=100 * seed + number)
-        made = {
-            "25 calls": draw(model, "dpm", 25),
-            "10 calls": draw(model, "dpm", 10),
-            "gan, 4 calls": draw(model, "gan"),
-            "no prior": draw(no_prior, None),
-            "autoregressive": text.texts({"tokens": baseline.sample(SAMPLES, seed=100 * seed + number)}),
-            "human (validation)": _part(valid, number),
-        }
-        if quick:
-            again = Decoding(passes=READINGS)
-            made |= {
-                "25 ancestral calls, read again": draw(model, "ancestral", 25, again),
-                "gan, 4 calls, read again": draw(model, "gan", None, again),
-                "24 calls, autoguided": draw(guided, "dpm", 12),
-                "24 ancestral calls, autoguided, read again": draw(guided, "ancestral", 12, again),
-                "gan, 4 calls, autoguided, read again": draw(guided, "gan", None, again),
-            }
-        else:
-            through = {sampler: Decoding(noise=level) for sampler, level in NOISE[name].items()}
-            made |= {
-                "25 calls, through noise": draw(model, "dpm", 25, through["dpm"]),
-                "gan, 4 calls, through noise": draw(model, "gan", None, through["gan"]),
-                "no prior, through noise": draw(no_prior, None, None, through["dpm"]),
-            }
-        for setting, lines in made.items():
-            for key, value in text_figures(lines, test, train, judge).items():
-                found.setdefault(setting, {}).setdefault(key, []).append(value)
-    mean = {setting: {key: mean_spread(values)[0] for key, values in cells.items()} for setting, cells in found.items()}
-    for setting in made:
-        if "calls" not in setting or setting.startswith("10"):
-            continue
-        rows.add(f"{label}, {setting}: MAUVE-type score over the autoregressive model's",
-                 mean[setting]["mauve"] / mean["autoregressive"]["mauve"], ">= 0.6")
-        gap = 100 * (mean[setting]["memorised"] - mean["human (validation)"]["memorised"])
-        rows.add(f"{label}, {setting}: memorisation beside human text (points)", gap, "within 5", holds=abs(gap) <= 5)
+    """All rows of a corpus and a decoder, over its seeds."""
+    stem, label, quick = name.lower(), label_of(name, decoder), decoder == "parallel"
+    test, train = humans(text, "test"), text.sentences("train")
+    judge, found, bleus = TrigramEvaluator(train), dict[str, dict[str, list[float]]](), list[tuple[float, float]]()
+    for seed in seeds:
+        run = runs / f"{stem}-{decoder}-seed{seed}"
+        model = two_stage(minutes, text, run, seed, KL_WEIGHT, WIDTH, DEPTH, FIRST[decoder])
+        baseline = autoregressive(text, runs / f"{stem}-language-model-seed{seed}", minutes, seed)
+        bleus.append(reconstructed(model, text))
+        for number in range(SETS):
+            for setting, lines in made_by(model, baseline, name, text, decoder, number, 100 * seed + number).items():
+                for key, value in text_figures(lines, test, train, judge).items():
+                    found.setdefault(setting, {}).setdefault(key, []).append(value)
+    note = f"{len(seeds)} seed(s), the last with {spent(run)}"
+    at_mean, drawn = (mean_spread(values) for values in zip(*bleus, strict=True))
+    rows.add(f"{label}: BLEU of reconstructed test sentences of <= {SHORT} tokens", at_mean[0], ">= 90",
+             spread=at_mean[1], note=f"latents at the posterior's mean; {note}")
+    rows.add(f"{label}: BLEU of reconstructions from a draw of the posterior", drawn[0], spread=drawn[1], note=note)
+    compare(rows, label, found)
     for setting, cells in found.items():
         for key, values in cells.items():
-            rows.add(f"{label}, {setting}: {key}", *mean_of(values), note=f"{SETS} sets of {SAMPLES}; {judge.name}"
-                     if key == "perplexity" else f"{SETS} sets")
+            mean, around = mean_spread(values)
+            rows.add(f"{label}, {setting}: {key}", mean, spread=around, note=f"{len(values)} sets of {SAMPLES}"
+                     + f"; {judge.name}" * (key == "perplexity"))
     speed_row(rows, label, text, model, baseline, ">= 5" if quick else "")
 
 
-def mean_of(values: list[float]) -> tuple[float, str, None, float]:
-    """Mean, no goal, spread: the middle arguments of a row."""
-    mean, spread = mean_spread(values)
-    return mean, "", None, spread
+def made_by(
+    model: latentgen.LatentGenerativeModel, baseline: LanguageModel, name: str, text: Text, decoder: DecoderName,
+    number: int, seed: int,
+) -> dict[str, list[str]]:
+    """A set of sentences of every row."""
+    no_prior = latentgen.LatentGenerativeModel(text, model.autoencoder, NormalPrior(text.latents))
+    draw = partial(_sampled, text=text, seed=seed)
+    made = {
+        "25 calls": draw(model, "dpm", 25),
+        "10 calls": draw(model, "dpm", 10),
+        "gan, 4 calls": draw(model, "gan"),
+        "no prior": draw(no_prior, None),
+        "autoregressive": text.texts({"tokens": baseline.sample(SAMPLES, seed=seed)}),
+        "human (validation)": _part(humans(text, "valid"), number),
+    }
+    if decoder == "parallel":
+        again, guided = Decoding(passes=READINGS), latentgen.autoguided(model, GUIDANCE, (0,))
+        return made | {
+            "25 ancestral calls, read again": draw(model, "ancestral", 25, again),
+            "gan, 4 calls, read again": draw(model, "gan", None, again),
+            "24 calls, autoguided": draw(guided, "dpm", 12),
+            "24 ancestral calls, autoguided, read again": draw(guided, "ancestral", 12, again),
+            "gan, 4 calls, autoguided, read again": draw(guided, "gan", None, again),
+        }
+    through = {sampler: Decoding(noise=level) for sampler, level in NOISE[name].items()}
+    return made | {
+        "25 calls, through noise": draw(model, "dpm", 25, through["dpm"]),
+        "gan, 4 calls, through noise": draw(model, "gan", None, through["gan"]),
+        "no prior, through noise": draw(no_prior, None, None, through["dpm"]),
+    }
+
+
+def compare(rows: Rows, label: str, found: dict[str, dict[str, list[float]]]) -> None:
+    """Scores over the autoregressive model's, and memorisation beside human text."""
+    mean = {setting: {key: mean_spread(values)[0] for key, values in cells.items()} for setting, cells in found.items()}
+    for setting, figures in mean.items():
+        if "calls" not in setting or setting.startswith("10"):
+            continue
+        rows.add(f"{label}, {setting}: MAUVE-type score over the autoregressive model's",
+                 figures["mauve"] / mean["autoregressive"]["mauve"], ">= 0.6")
+        gap = 100 * (figures["memorised"] - mean["human (validation)"]["memorised"])
+        rows.add(f"{label}, {setting}: memorisation beside human text (points)", gap, "within 5", holds=abs(gap) <= 5)
 
 
 def _part(lines: list[str], number: int) -> list[str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from toy import Toy
 
 import latentgen
@@ -30,12 +29,7 @@ from latentgen.training_options import TrainingOptions
 SMALL = {"width": 16, "depth": 1, "heads": 2, "discriminator_depth": 1}
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerator():
-    """Accelerate keeps precision and processes in a global state; each test starts without one."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 
 
 class Coded(Autoencoder):

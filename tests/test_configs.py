@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from accelerate.state import AcceleratorState
 
 from latentgen import Trainer
 from latentgen.cli.train import read_job
@@ -34,12 +33,7 @@ FEW_EXAMPLES = {"modalities.images.Images": ["limit=8"]}
 NEEDS_NO_DATA = ("modalities.mixtures.GaussianGrid", "modalities.points.Points")
 
 
-@pytest.fixture(autouse=True)
-def _fresh_accelerate():
-    """Configurations differ in their precision, which is one for a process."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 
 
 def tiny_data(folder: Path, kind: str, molecules: bool) -> Path:

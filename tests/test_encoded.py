@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from test_adversarial_recipe import Coded, Items
 from toy import Toy, ToyAutoencoder
 
@@ -22,13 +21,7 @@ SPECS = {
 }
 NUMBERS = [3, 0, 7]
 
-
-@pytest.fixture(autouse=True)
-def fresh_accelerator():
-    """Accelerate keeps precision and processes in a global state; each test starts without one."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 
 
 class Counted(Coded):
