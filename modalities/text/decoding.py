@@ -196,7 +196,7 @@ class Decoded:
     def mode(self) -> Batch:
         """``tokens`` int64 [B, L], through the decoding's noise, read again as often as it says; in evaluation mode."""
         generator = torch.Generator().manual_seed(self.decoding.seed)
-        with evaluating(self.autoencoder):
+        with evaluating(self.autoencoder), torch.no_grad():
             found = self._read(self.z, generator)
             for _ in range(self.decoding.passes):
                 q = self.autoencoder.encode(found)

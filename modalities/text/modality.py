@@ -89,6 +89,8 @@ class Text(Modality):
             raise ValueError(f"decoder is {decoder!r}; choose parallel or autoregressive.")
         if length < 2:
             raise ValueError(f"length is {length}; a sentence has at least a token and its end, give 2 or more.")
+        if not 0 <= latent_noise < 1:
+            raise ValueError(f"latent_noise is {latent_noise}; it is a share of the sentences, 0 or more and below 1.")
         self.data, self.column, self.length, self.limit = data, column, length, limit
         self.tokenizer_source, self.vocabulary = tokenizer if tokenizer is not None else pretrained, vocabulary
         self.train_size, self.test_size = train_size, test_size

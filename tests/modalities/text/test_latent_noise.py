@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import softplus
 
 from latentgen.evaluating import evaluating
+from modalities.text import Text
 from modalities.text.decoding import Decoding, use_decoding
 from modalities.text.latent_noise import LatentNoise
 from modalities.text.likelihood import EOS
@@ -98,6 +99,8 @@ def test_levels_and_decoders_that_do_not_fit_are_refused() -> None:
         LatentNoise(8)(torch.zeros(1, 1, 1), 1.5)
     with pytest.raises(ValueError, match=r"noise is -0\.1"):
         Decoding(noise=-0.1)
+    with pytest.raises(ValueError, match=r"latent_noise is 1\.5"):
+        Text(latent_noise=1.5)
     without = SentenceAutoencoder(20, 7, 3, 4, 16, 1, 2, decoding=Decoding(noise=0.5)).eval()
     with pytest.raises(ValueError, match="never read through any"):
         without.decode(torch.zeros(1, 3, 4)).mode()
