@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import torch
 from harness import Rows, mean_spread
+from safetensors.torch import load_file, save_file
 from text_recipes import spent, two_stage
 from text_speed import speed_row
 
@@ -99,7 +99,7 @@ def reconstructed(model: latentgen.LatentGenerativeModel, text: Text) -> tuple[f
 
 def autoregressive(text: Text, run: Path, minutes: float, seed: int) -> LanguageModel:
     """A kept or new baseline of the same width, depth and time."""
-    path = run / "language_model.pt"
+    path = run / "language_model.safetensors"
     vocabulary = len(text.tokenizer)
     if not path.exists():
         model = train_language_model(
@@ -107,9 +107,9 @@ def autoregressive(text: Text, run: Path, minutes: float, seed: int) -> Language
             valid=text.dataset("valid").tokens[:500],
         )
         run.mkdir(parents=True, exist_ok=True)
-        torch.save(model.state_dict(), path)
+        save_file(model.state_dict(), path)
     model = LanguageModel(vocabulary, text.length, WIDTH, DEPTH)
-    model.load_state_dict(torch.load(path, weights_only=True))
+    model.load_state_dict(load_file(path))
     return model.eval()
 
 
@@ -122,8 +122,8 @@ def corpus(
     rows: Rows, name: str, text: Text, runs: Path, minutes: float, seeds: range, decoder: DecoderName = "parallel"
 ) -> None:
     """All rows of a corpus and a decoder, over its seeds."""
-    stem, label, quick = name.lower(), label_of(name, decoder), decoder == "parallel"
-    test, train = humans(text, "test"), text.sentences("train")
+    stem, label = name.lower(), label_of(name, decoder)
+    test, valid, train = humans(text, "test"), humans(text, "valid"), text.sentences("train")
     judge, found, bleus = TrigramEvaluator(train), dict[str, dict[str, list[float]]](), list[tuple[float, float]]()
     for seed in seeds:
         run = runs / f"{stem}-{decoder}-seed{seed}"
@@ -131,7 +131,8 @@ def corpus(
         baseline = autoregressive(text, runs / f"{stem}-language-model-seed{seed}", minutes, seed)
         bleus.append(reconstructed(model, text))
         for number in range(SETS):
-            for setting, lines in made_by(model, baseline, name, text, decoder, number, 100 * seed + number).items():
+            made = made_by(model, baseline, name, text, decoder, 100 * seed + number)
+            for setting, lines in {**made, "human (validation)": _part(valid, number)}.items():
                 for key, value in text_figures(lines, test, train, judge).items():
                     found.setdefault(setting, {}).setdefault(key, []).append(value)
     note = f"{len(seeds)} seed(s), the last with {spent(run)}"
@@ -145,14 +146,14 @@ def corpus(
             mean, around = mean_spread(values)
             rows.add(f"{label}, {setting}: {key}", mean, spread=around, note=f"{len(values)} sets of {SAMPLES}"
                      + f"; {judge.name}" * (key == "perplexity"))
-    speed_row(rows, label, text, model, baseline, ">= 5" if quick else "")
+    speed_row(rows, label, text, model, baseline, ">= 5" if decoder == "parallel" else "")
 
 
 def made_by(
     model: latentgen.LatentGenerativeModel, baseline: LanguageModel, name: str, text: Text, decoder: DecoderName,
-    number: int, seed: int,
+    seed: int,
 ) -> dict[str, list[str]]:
-    """A set of sentences of every row."""
+    """A set of sentences of every row that a model makes."""
     no_prior = latentgen.LatentGenerativeModel(text, model.autoencoder, NormalPrior(text.latents))
     draw = partial(_sampled, text=text, seed=seed)
     made = {
@@ -161,7 +162,6 @@ def made_by(
         "gan, 4 calls": draw(model, "gan"),
         "no prior": draw(no_prior, None),
         "autoregressive": text.texts({"tokens": baseline.sample(SAMPLES, seed=seed)}),
-        "human (validation)": _part(humans(text, "valid"), number),
     }
     if decoder == "parallel":
         again, guided = Decoding(passes=READINGS), latentgen.autoguided(model, GUIDANCE, (0,))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from harness import Rows
+from torch.utils.flop_counter import FlopCounterMode
 
 import latentgen
 from modalities.text import Text
@@ -56,6 +57,27 @@ def speed_by_length(rows: Rows, sentences: Sequence[str], width: int, depth: int
         for key, calls in (("latent", "10 calls"), ("gan", "gan, 4 calls")):
             rows.add(f"speed, {length} tokens, {calls}: autoregressive with cache over the parallel decoder",
                      found["autoregressive"] / found[key], note=_seconds(found) + "; median of 3, not trained")
+        for key, work in _workloads(text, model, baseline).items():
+            rows.add(f"speed, {length} tokens, {key}: billions of multiplications for 100 sentences", billions(work))
+
+
+def _workloads(
+    text: Text, model: latentgen.LatentGenerativeModel, baseline: LanguageModel
+) -> dict[str, Callable[[], object]]:
+    z = torch.zeros(100, *text.latents.shape)
+    return {
+        "autoregressive": lambda: baseline.sample(100, batch_size=100),
+        "10 calls": lambda: model.sample(100, "dpm", steps=10, batch_size=100),
+        "gan, 4 calls": lambda: model.sample(100, "gan", batch_size=100),
+        "decoder alone": lambda: model.decode(z).mode(),
+    }
+
+
+def billions(work: Callable[[], object]) -> float:
+    """Multiplications, as torch counts them."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops() / 2e9
 
 
 def _seconds(found: dict[str, float]) -> str:

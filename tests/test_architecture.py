@@ -24,6 +24,7 @@ FLOORS = [
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 SOURCES = sorted((ROOT / "latentgen").rglob("*.py")) + sorted((ROOT / "modalities").rglob("*.py"))
+SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py")) + sorted((ROOT / "examples").glob("*.py"))
 
 
 def module_of(path: Path) -> str:
@@ -63,7 +64,7 @@ def test_modalities_do_not_import_each_other(path: Path) -> None:
         assert parts[0] != "modalities" or len(parts) == 1 or parts[1] == own
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=str)
+@pytest.mark.parametrize("path", SOURCES + SCRIPTS, ids=str)
 def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):

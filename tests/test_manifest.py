@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from payload import Payload
 
 from latentgen.checkpoint import (
     CheckpointError,
@@ -189,16 +190,6 @@ def test_pipe_does_not_hang(run: Path) -> None:
     (newest(run) / "state.json").unlink()
     os.mkfifo(newest(run) / "state.json")
     assert_refused(run, "state.json")
-
-
-class Payload:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("maker", ["pickle", "torch"])

@@ -1,5 +1,6 @@
 """Files are whole or not there, and what is read is data."""
 
+import io
 import os
 import pickle
 import stat
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from payload import Payload
 from safetensors.torch import load_file, save_file
 
 from latentgen import storage
@@ -82,13 +84,17 @@ def test_file_without_config_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", [lambda o, p: p.write_bytes(pickle.dumps(o)), torch.save])
 def test_pickles_are_refused_with_the_way_out(tmp_path: Path, write) -> None:
-    path = tmp_path / "model.safetensors"
-    write({"w": 1}, path)
+    path, mark = tmp_path / "model.safetensors", tmp_path / "it ran"
+    write({"w": Payload(mark)}, path)
     with pytest.raises(
         ValueError, match=r"looks like a pickle.*never loaded; convert it"
     ) as caught:
         read_safetensors(path)
     assert "weights_only=True" in str(caught.value) and "\n" not in str(caught.value)
+    assert not mark.exists()
+    data = path.read_bytes()
+    torch.load(io.BytesIO(data), weights_only=False) if write is torch.save else pickle.loads(data)
+    assert mark.exists(), "the payload is harmless, and the test proves nothing"
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 8, b"\xff" * 64, b"\x02\0\0\0\0\0\0\0{}"])

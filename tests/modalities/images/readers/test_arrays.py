@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from payload import Payload
 
 from modalities.images.readers import read_images
 
@@ -119,6 +120,19 @@ def test_damaged_and_hostile_files(tmp_path: Path, content: bytes, message: str)
     for name in ("a.npy", "b.npz"):
         with pytest.raises(ValueError, match=f"must be an array of numbers.*{message}"):
             read_images(tmp_path / name)
+
+
+def test_objects_are_never_unpickled(tmp_path: Path) -> None:
+    mark = tmp_path / "it ran"
+    payload = np.array([Payload(mark)], dtype=object)
+    np.save(tmp_path / "a.npy", payload)
+    np.savez(tmp_path / "b.npz", images=payload)
+    for name in ("a.npy", "b.npz"):
+        with pytest.raises(ValueError, match="promises objects"):
+            read_images(tmp_path / name)
+    assert not mark.exists()
+    np.load(tmp_path / "a.npy", allow_pickle=True)
+    assert mark.exists(), "the payload is harmless, and the test proves nothing"
 
 
 def test_an_npz_without_images_lists_what_it_has(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from payload import Payload
 
 from modalities.images.readers import read_images
 
@@ -43,6 +45,11 @@ def test_broken_batches_and_pickles_are_refused(tmp_path: Path) -> None:
     (tmp_path / "test_batch.bin").write_bytes(record(1, red=1, green=1, blue=1)[:-1])
     with pytest.raises(ValueError, match=r"source test_batch.bin must hold whole images of 3073 bytes, got 3,072"):
         read_images(tmp_path, "test")
-    (tmp_path / "pickled" / "cifar-10-batches-py").mkdir(parents=True)
-    with pytest.raises(ValueError, match="pickled form of CIFAR"):
-        read_images(tmp_path / "pickled")
+    batches = tmp_path / "pickled" / "cifar-10-batches-py"
+    batches.mkdir(parents=True)
+    for name in ("data_batch_1", "test_batch", "batches.meta"):
+        (batches / name).write_bytes(pickle.dumps(Payload(tmp_path / "it ran")))
+    for source in (tmp_path / "pickled", batches):
+        with pytest.raises(ValueError, match="pickled form of CIFAR"):
+            read_images(source)
+    assert not (tmp_path / "it ran").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from payload import Payload
 
 from modalities.points.readers.shape import shape_of
 from modalities.points.readers.tables import read_las, read_npy, read_npz, read_text
@@ -85,16 +86,6 @@ def test_places_on_a_map_keep_their_shape() -> None:
     np.testing.assert_allclose(found, away, atol=1e-6)
     near = shape_of(details + 10, "a").values
     np.testing.assert_allclose(near.numpy(), details + 10, atol=1e-6)
-
-
-class Payload:
-    """Writes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
 
 
 def test_objects_are_never_unpickled(monkeypatch, tmp_path: Path) -> None:
