@@ -7,6 +7,7 @@ import socket
 
 import pytest
 import torch
+from payload import Payload
 
 from modalities.text.evaluator import CausalEvaluator, Evaluator, TrigramEvaluator
 from modalities.text.grammar import sentences
@@ -98,6 +99,7 @@ def test_only_safetensors_are_read(folder, tmp_path) -> None:
     for file in folder.iterdir():
         if file.suffix != ".safetensors":
             (tmp_path / file.name).write_bytes(file.read_bytes())
-    torch.save({}, tmp_path / "pytorch_model.bin")
+    torch.save(Payload(tmp_path / "it ran"), tmp_path / "pytorch_model.bin")
     with pytest.raises(OSError, match="safetensors"):
         CausalEvaluator(tmp_path)
+    assert not (tmp_path / "it ran").exists()

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 import torch
+from payload import Payload
 
 import latentgen
 from latentgen.testing import check_modality
@@ -209,6 +210,17 @@ def test_words_are_hidden_in_training_alone(folder) -> None:
     assert torch.equal(own.encode(batch).mean, own.encode(batch).mean)
     own.train()
     assert not torch.equal(own.encode(batch).mean, own.encode(batch).mean)
+
+
+def test_only_safetensors_are_read(folder, tmp_path) -> None:
+    for file in folder.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    torch.save(Payload(tmp_path / "it ran"), tmp_path / "pytorch_model.bin")
+    tokenizer = Tokenizer.from_pretrained(str(tmp_path))
+    with pytest.raises(OSError, match="safetensors"):
+        PretrainedAutoencoder.from_pretrained(tmp_path, tokenizer, 8)
+    assert not (tmp_path / "it ran").exists()
 
 
 def test_what_does_not_fit_is_refused(folder) -> None:
