@@ -18,6 +18,7 @@ from .gan_prior import DenoisingGANPrior, ScoreGANPrior
 from .generator import Generator
 from .inpainting import InpaintingDenoiser, Resampled
 from .latents import LatentSpec
+from .matching import MomentMatching
 from .modality import Metric, Modality
 from .model import Estimate, LatentGenerativeModel
 from .nn import (
@@ -117,6 +118,7 @@ __all__ = [
     "Metric",
     "MixedDenoiser",
     "Modality",
+    "MomentMatching",
     "NoiseDenoiser",
     "NormalLikelihood",
     "NormalPrior",

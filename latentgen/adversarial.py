@@ -8,6 +8,8 @@ estimate of how far the aggregate posterior is from the prior. The discriminator
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -16,10 +18,13 @@ from .autoencoder import Autoencoder
 from .distributions import LOG_2PI, DiagonalGaussian
 from .encoded import posterior
 from .evaluating import evaluating
-from .gan_prior import DenoisingGANPrior
+from .gan_prior import DenoisingGANPrior, LatentBlock
 from .nn.augmented_discriminator import ObservesReal
 from .objective import Losses, Objective, Schedule, frozen, latent_statistics, schedule_value
 from .tensors import Batch, event_size, event_sum, over
+
+LARGEST_MATCHING = 2**26
+"""Numbers of the latents on which a chain is matched at most: 256 MiB, and a few times that while it is measured."""
 
 
 class Discriminate(Objective):
@@ -120,6 +125,12 @@ class Generate(Objective):
             the steps whose posterior has one mode; a large weight leaves a mean and no GAN.
         posterior_noise: rho; the latents are mean + rho std eps. Below 1 the generator learns to leave out what a
             decoder would have to remove; it must be 1 with ``train_autoencoder``, whose bound is one on draws.
+        matching: number of training examples on which the moments of the chain are measured after training
+            (:meth:`DenoisingGANPrior.match`), fewer where their latents have more than 2^26 numbers; 0 leaves the chain
+            as it was learned.
+
+    Raises:
+        ValueError: if ``matching`` is negative, or ``posterior_noise`` is not 1 with ``train_autoencoder``.
     """
 
     def __init__(
@@ -132,11 +143,14 @@ class Generate(Objective):
         adversarial_weight: float = 1.0,
         posterior_noise: float = 1.0,
         regression: float = 0.0,
+        matching: int = 2048,
     ) -> None:
         super().__init__()
+        if matching < 0:
+            raise ValueError(f"matching is {matching}; give a number of training examples, or 0.")
         if train_autoencoder and posterior_noise != 1:
             raise ValueError(f"posterior_noise is {posterior_noise}; it must be 1 where the autoencoder is trained.")
-        self.posterior_noise, self.regression = posterior_noise, regression
+        self.posterior_noise, self.regression, self.matching = posterior_noise, regression, matching
         self.prior, self.train_autoencoder = prior, train_autoencoder
         self.kl_weight, self.adversarial_weight = kl_weight, adversarial_weight
         if train_autoencoder:
@@ -180,6 +194,26 @@ class Generate(Objective):
         logs = {name: value.detach().mean() for name, value in figures.items()}
         axis = 1 if self.prior.latents.layout == "grid" else -1
         return {"loss": loss, **logs, **latent_statistics(q, axis)}
+
+    @torch.no_grad()
+    def finish(self, examples: Iterable[Batch]) -> None:
+        """Match the moments of the generator's chain, on examples whose latents are finite."""
+        blocks: list[LatentBlock] = []
+        left = min(self.matching, LARGEST_MATCHING // self.prior.latents.dims)
+        if left < 2 or self.prior.generator.matching is None:
+            return
+        with evaluating(self._others[0]):
+            for batch in examples:
+                q = posterior(self._others[0], {name: value[:left] for name, value in batch.items()})
+                z, condition = latents_of(q, self.posterior_noise), batch.get("condition")
+                finite = z.flatten(1).isfinite().all(1)
+                mask, given = (None if part is None else part[: len(z)][finite] for part in (q.mask, condition))
+                blocks.append(LatentBlock(z[finite], mask, given))
+                left -= len(z)
+                if left <= 0:
+                    break
+        if sum(len(block.z_0) for block in blocks) > 1:
+            self.prior.match([block for block in blocks if len(block.z_0)])
 
     def _negative_elbo(
         self, batch: Batch, q: DiagonalGaussian, z: Tensor, ratio: Tensor

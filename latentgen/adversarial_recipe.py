@@ -60,7 +60,7 @@ def make_generator(
         )
     style_dim = min(width, noise_dim) if vector else width
     built = network.network(latents, condition_dim, self_condition=True, style_dim=style_dim)
-    return Generator(built, chain, noise_dim, gate=gate)
+    return Generator(built, chain, noise_dim, gate=gate, latents=latents)
 
 
 def make_discriminator(
@@ -110,6 +110,8 @@ class DDGAN(Recipe):
         regression: weight of the generator's squared error beside its adversarial loss.
         posterior_noise: share of the posterior's noise in the latents that the generator learns, where the autoencoder
             is not trained with it.
+        matching: training examples on which the moments of the chain are measured after training, see
+            :class:`Generate`.
         network: another architecture of the generator, such as ``UNetArchitecture``.
         minibatch_std: samples whose standard deviation the discriminator of a grid sees (4 is usual for a one-shot
             GAN); 0 is without.
@@ -139,13 +141,14 @@ class DDGAN(Recipe):
         momentum: float = 0.01,
         posterior_noise: float = 1.0,
         regression: float = 0.0,
+        matching: int = 2048,
         network: Architecture | None = None,
         minibatch_std: int = 0,
         augmentation: GridAugmentation | None = None,
         control: AdaptiveProbability | None = None,
     ) -> None:
         self.augmentation, self.control = augmentation, control
-        self.posterior_noise, self.regression = posterior_noise, regression
+        self.posterior_noise, self.regression, self.matching = posterior_noise, regression, matching
         self.network, self.minibatch_std = network, minibatch_std
         process = process if process is not None else VPSDE()
         self.chain = Chain(process, steps, spacing=spacing, levels=levels, times=times)
@@ -172,6 +175,7 @@ class DDGAN(Recipe):
                 self.adversarial_weight,
                 noise,
                 self.regression,
+                self.matching,
             ),
         ]
         return Prepared(LatentGenerativeModel(modality, autoencoder, prior), objectives)
@@ -248,7 +252,8 @@ class JointDDGAN(Recipe):
         autoencoder = joint.autoencoder
         discriminate = Discriminate(autoencoder, prior, discriminator, gan.r1, gan.r1_interval, gan.posterior_noise)
         generate = Generate(
-            autoencoder, prior, discriminator, posterior_noise=gan.posterior_noise, regression=gan.regression
+            autoencoder, prior, discriminator, posterior_noise=gan.posterior_noise, regression=gan.regression,
+            matching=gan.matching,
         )
         discriminate.begins = generate.begins = self.begins
         both = ScoreGANPrior(score, prior, self.refine)

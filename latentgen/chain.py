@@ -125,6 +125,12 @@ class Chain(Component):
         """
         return self.process.bridge(z_k, z_0, self.time(k - 1), self.time(k))
 
+    def bridge(self, k: int) -> tuple[float, float, float]:
+        """p, q and v of q(z_{k-1} | z_k, z_0) = N(p z_k + q z_0, v I), see :meth:`posterior`."""
+        number, one, zero = torch.tensor([k]), torch.ones(1, 1), torch.zeros(1, 1)
+        first = self.posterior(one, zero, number)
+        return float(first.mean), float(self.posterior(zero, one, number).mean), float(first.std) ** 2
+
 
 def _levelled(process: Process, count: int, levels: tuple[float, float]) -> list[float]:
     """Rising times at log-SNRs spread evenly from ``levels[0]`` to ``levels[1]``, for latents of unit variance."""

@@ -2,14 +2,33 @@ r"""The denoising-diffusion-GAN prior, and the prior that holds a score model an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
+from .evaluating import evaluating
 from .generator import Generator
 from .latents import LatentSpec
 from .noise import NoiseStream
 from .prior import Prior, ScorePrior
 from .sampler import GANSampler, Sampler
+
+
+class LatentBlock(NamedTuple):
+    """Latents of some examples.
+
+    Attributes:
+        z_0: shape [B, *E], latent units.
+        mask: True where an item is real, shape [B, N], or None.
+        condition: shape [B, F] or None.
+    """
+
+    z_0: Tensor
+    mask: Tensor | None = None
+    condition: Tensor | None = None
 
 
 class DenoisingGANPrior(Prior):
@@ -86,6 +105,55 @@ class DenoisingGANPrior(Prior):
             raise ValueError(f"guidance is {guidance}; a denoising diffusion GAN has none, leave it at 1.")
         z_t = self._start(n, mask, noise) * self.generator.process.terminal_std
         return chosen(self.generator, z_t, mask=mask, condition=condition, noise=noise)
+
+    @torch.no_grad()
+    def match(self, blocks: Sequence[LatentBlock], seed: int = 0) -> None:
+        r"""Put the chain's drift right: from here on z_{T-1}, ..., z_1 have the mean and the variance of q(z_k).
+
+        Both are known, alpha_k E[z_0] and alpha_k^2 Var[z_0] + sigma_k^2, since all that the chain does to data is to
+        add noise. One chain is run from noise for every example, with its mask and its condition; the draws of each
+        step are shifted and scaled (:class:`MomentMatching`) before the next step is measured. The last step, whose
+        draw is the sample itself, stays as it was learned: what is left to be right at z_1 are means and variances,
+        and the details are the generator's.
+
+        Args:
+            blocks: draws of the latents that the generator has learned to sample.
+            seed: of the chains' noise.
+
+        Raises:
+            ValueError: if the generator was made without latents, or there are fewer than two examples.
+        """
+        generator = self.generator
+        chain, matching = generator.chain, generator.matching
+        count = sum(len(block.z_0) for block in blocks)
+        if matching is None:
+            raise ValueError("the generator was made without latents; give them to Generator(latents=...) to match it.")
+        if count < 2:
+            raise ValueError(f"blocks hold {count} examples; give at least 2, of 1,000 variances are known to 5 %.")
+        matching.reset()
+        noises: list[NoiseStream] = []
+        states: list[Tensor] = []
+        for block in blocks:
+            first = sum(map(len, noises))
+            noises.append(NoiseStream(seed, range(first, first + len(block.z_0)), self.latents.shape))
+            states.append(noises[-1].normal_like(block.z_0) * generator.process.terminal_std)
+        data = matching.moments((block.z_0, block.z_0, block.mask) for block in blocks)
+        with evaluating(self):
+            for number in range(chain.steps, 1, -1):
+                draws = []
+                for z, block, noise in zip(states, blocks, noises, strict=True):
+                    t = chain.time(torch.full((len(z),), number, device=z.device))
+                    w = generator.draw_noise(z, noise)
+                    draws.append(generator.generate(z, t, w, block.mask, block.condition))
+                pairs = zip(states, draws, (block.mask for block in blocks), strict=True)
+                time = chain.time(torch.tensor([number - 1]))
+                alpha, sigma2 = float(chain.process.alpha(time)), float(chain.process.sigma2(time))
+                wanted = alpha * data.mean_x, alpha**2 * data.variance_x + sigma2
+                matching.fit(number, matching.moments(pairs), chain.bridge(number), *wanted)
+                for place, (draw, noise) in enumerate(zip(draws, noises, strict=True)):
+                    k = torch.full((len(draw),), number, device=draw.device)
+                    q = chain.posterior(states[place], matching(draw, number), k)
+                    states[place] = q.rsample(noise.normal_like(draw))
 
     def cross_entropy(self, z: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Not there.

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from .chain import Chain
 from .denoiser import Denoiser, Prediction
+from .latents import LatentSpec
+from .matching import MomentMatching
 from .nn.mapping import MappingNetwork
 from .noise import NoiseStream, normal_like
 from .tensors import item_mask, over
@@ -48,13 +50,21 @@ class Generator(Denoiser):
         mapping_depth: layers of the mapping network after its first.
         gate: start of g, which is learned for every step of the chain. At t_T, where z_t says nothing of z_0, it starts
             at 1 whatever is given: a smaller one would leave the whole chain with too little variance.
+        latents: what the latent looks like; None is a generator whose chain cannot be matched
+            (:meth:`DenoisingGANPrior.match`).
 
     Raises:
         ValueError: if the network takes no style vector or no second input.
     """
 
     def __init__(
-        self, network: nn.Module, chain: Chain, noise_dim: int = 64, mapping_depth: int = 2, gate: float = 1.0
+        self,
+        network: nn.Module,
+        chain: Chain,
+        noise_dim: int = 64,
+        mapping_depth: int = 2,
+        gate: float = 1.0,
+        latents: LatentSpec | None = None,
     ) -> None:
         super().__init__(network, chain.process)
         style_dim = int(getattr(network, "style_dim", 0))
@@ -66,6 +76,7 @@ class Generator(Denoiser):
         self.chain, self.noise_dim = chain, noise_dim
         self.mapping = MappingNetwork(noise_dim, style_dim, mapping_depth)
         self.gate = nn.Parameter(torch.tensor([float(gate)] * (chain.steps - 1) + [1.0]))
+        self.matching = None if latents is None else MomentMatching(chain.steps, latents)
         # held outside of the module tree: its weights belong to, and are stored with, the score prior
         self._base: tuple[Denoiser, ...] = ()
 
@@ -107,6 +118,10 @@ class Generator(Denoiser):
         if not self.training:
             self.calls += 1
         return self._clean(z_t, t, w, mask, condition)
+
+    def matched(self, z_0: Tensor, k: int) -> Tensor:
+        """The draw of step k as the chain takes it: put right by the measured moments, if there are, [B, *E]."""
+        return z_0 if self.matching is None else self.matching(z_0, k)
 
     def spread(self, t: Tensor) -> Tensor:
         """sigma s / sqrt(alpha^2 s^2 + sigma^2): standard deviation of normal latents given z_t, shape [B]."""

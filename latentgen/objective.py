@@ -3,6 +3,7 @@ r"""Objectives: one update of one set of parameters each, the unit that a traine
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,15 @@ class Objective(Component, nn.Module, ABC):
     @abstractmethod
     def groups(self) -> dict[str, nn.Module]:
         """The modules whose parameters this objective updates, by the name of their learning rate."""
+
+    def finish(self, examples: Iterable[Batch]) -> None:
+        """What is left to do after the last step, on the averaged weights, in evaluation mode; nothing unless written.
+
+        Every process does it on the same examples.
+
+        Args:
+            examples: batches of the training data in an order of their own, each example once or little more.
+        """
 
 
 def latent_statistics(q: DiagonalGaussian, channel_axis: int = -1) -> Losses:

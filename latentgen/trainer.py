@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
+import math
 import signal
 import time
 import warnings
@@ -125,6 +127,10 @@ class Trainer:
                         self.accelerator.end_training()
         return self._finish()
 
+    @property
+    def _shows(self) -> bool:
+        return self.accelerator.is_main_process and not self.quiet
+
     def _prepare(self) -> None:
         for objective in self._objectives:
             module = torch.compile(objective) if self.options.compile else objective
@@ -140,10 +146,9 @@ class Trainer:
         stream = BatchStream(len(dataset), options.batch_size, options.seed, rank, world, first)
         loader = iter(stream_loader(self.model.modality, dataset, stream, workers))
         self.model.train()
-        show = self.accelerator.is_main_process and not self.quiet
         resumed = self.step if self.step else None
         log = MetricsLog(self.run / "metrics.jsonl", resumed, enabled=self.accelerator.is_main_process)
-        with Progress(options.steps, initial=self.step, enabled=show) as bar:
+        with Progress(options.steps, initial=self.step, enabled=self._shows) as bar:
             while self.step < options.steps:
                 self._update(loader)
                 self.step += 1
@@ -292,13 +297,27 @@ class Trainer:
         self.step = self.resumed_from = int(state["step"])
         self.skipped = int(state["skipped"])
         self._clock = {name: float(state[name]) for name in self._clock}
-        if self.accelerator.is_main_process and not self.quiet:
+        if self._shows:
             print(f"Resumed at step {self.step} from {found.name}.", flush=True)
+
+    def _examples(self) -> Iterator[Batch]:
+        """The training data once, shuffled, in the same batches on every process."""
+        modality, size = self.model.modality, self.options.batch_size
+        dataset = modality.dataset("train")
+        loader = stream_loader(modality, dataset, BatchStream(len(dataset), size, self.options.seed))
+        for batch in itertools.islice(loader, math.ceil(len(dataset) / size)):
+            yield self._to_device(batch)
 
     def _finish(self) -> LatentGenerativeModel:
         self.accelerator.wait_for_everyone()
         self.ema.copy_to(self.model)
         self.model.eval()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(step_seed(self.options.seed, self.step, 0))
+            for objective in self._objectives:
+                if type(objective).finish is not Objective.finish and self._shows:
+                    print(f"{type(objective).__name__} finishes on the averaged weights.", flush=True)
+                objective.eval().finish(self._examples())
         if self.accelerator.is_main_process:
             self.model.save_pretrained(self.run / "export")
         self.accelerator.wait_for_everyone()

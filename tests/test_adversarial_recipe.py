@@ -93,6 +93,55 @@ def fit(recipe, run: Path, steps: int = 6, modality=None, hooks=(), seed: int = 
     return trainer
 
 
+def matching_of(run: Path) -> dict[str, torch.Tensor]:
+    generator = latentgen.load(run).prior.gan.generator
+    return generator.matching.state_dict()
+
+
+def test_a_trained_chain_is_matched_on_the_averaged_weights(tmp_path) -> None:
+    """Its last state before the samples has the variance of noised data, which a share of .4 of the noise lacks."""
+    recipe = JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), DDGAN(3, **SMALL), begins=0.0)
+    model = fit(recipe, tmp_path, modality=Toy(1500), batch_size=256).model
+    generator = model.prior.gan.generator
+    assert not torch.equal(matching_of(tmp_path)["scale"], torch.ones(3, 2))
+    q = model.encode({"x": torch.stack([item["x"] for item in model.modality.dataset("train")])})
+    t = generator.chain.time(torch.tensor([1]))
+    alpha, sigma2 = generator.process.alpha(t), generator.process.sigma2(t)
+    wanted = alpha**2 * (q.mean.var(0) + (q.std**2).mean(0)) + sigma2
+    errors, noise = [], torch.randn(4000, 2)
+    for _ in range(2):
+        seen: list[torch.Tensor] = []
+        with torch.no_grad():
+            latentgen.GANSampler()(generator, noise, observe=lambda t, found, seen=seen: seen.append(found.z_t))
+        errors.append(float((seen[-1].var(0) / wanted - 1).abs().max()))
+        generator.matching.reset()
+    assert errors[0] < 0.15 < errors[1], errors
+    before, _ = load_checkpoint(latest_checkpoint(tmp_path))
+    assert torch.equal(before["model"]["prior.gan.generator.matching.scale"], torch.ones(3, 2))
+
+
+def test_fitting_a_finished_run_measures_the_same_again(tmp_path) -> None:
+    fit(joint(), tmp_path)
+    first = matching_of(tmp_path)
+    fit(joint(), tmp_path)
+    second = matching_of(tmp_path)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_chain_can_be_left_as_it_was_learned(tmp_path) -> None:
+    recipe = JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), DDGAN(2, **SMALL, matching=0), begins=0.0)
+    fit(recipe, tmp_path)
+    assert torch.equal(matching_of(tmp_path)["scale"], torch.ones(2, 2))
+    with pytest.raises(ValueError, match="matching is -1"):
+        DDGAN(2, **SMALL, matching=-1).prepare(Toy())
+
+
+@pytest.mark.parametrize("toy", [Toy(1), Toy(64, poison=3)], ids=["one example", "one that is not a number"])
+def test_matching_survives_odd_data(tmp_path, toy) -> None:
+    fit(joint(), tmp_path, modality=toy)
+    assert all(value.isfinite().all() for value in matching_of(tmp_path).values())
+
+
 def late() -> JointDDGAN:
     return JointDDGAN(latentgen.LSGM(width=16, depth=1, heads=2), DDGAN(2, **SMALL), begins=0.5)
 

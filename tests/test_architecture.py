@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"tensors", "latents", "noise", "component", "distributions", "archive", "evaluating"},
     {"process", "weighting", "times", "chain"},
-    {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "gan_prior", "architecture",
+    {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "matching", "gan_prior", "architecture",
      "inpainting", "joining", "reading"},
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
      "optimizers", "training_options", "collapse", "encoded"},

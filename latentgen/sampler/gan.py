@@ -14,6 +14,8 @@ from .sampler import Observer, Predict, Sampler
 class GANSampler(Sampler):
     r"""z_{k-1} ~ q(z_{k-1} | z_k, z_0 = G(z_k, t_k, w)) for k = T .. 1 (Xiao, Kreis, Vahdat 2022, Eq. 4): T calls.
 
+    Draws of a chain whose moments were measured (:meth:`DenoisingGANPrior.match`) are put right by them.
+
     Args:
         steps: T, for a check; a generator is trained for one number of steps and has no other.
     """
@@ -63,7 +65,7 @@ class GANSampler(Sampler):
         for number in range(first, 0, -1):
             k = torch.full((len(z),), number, dtype=torch.long, device=z.device)
             t = chain.time(k)
-            z_0 = denoiser.generate(z, t, denoiser.draw_noise(z, noise), mask, condition)
+            z_0 = denoiser.matched(denoiser.generate(z, t, denoiser.draw_noise(z, noise), mask, condition), number)
             if self._observe is not None:
                 process = denoiser.process
                 eps = denoiser.implied_noise(z, t, z_0)
