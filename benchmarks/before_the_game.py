@@ -26,5 +26,6 @@ def before_the_game(
     if strangers or unexpected:
         raise ValueError(f"model lacks {strangers} and has {unexpected}; give the recipe that it was trained by.")
     examples = batches(model.modality, model.modality.dataset("train"))
-    prepared.objectives[-1].eval().finish({k: v.to(model.device) for k, v in batch.items()} for batch in examples)
-    return fresh.eval()
+    fresh.eval()
+    prepared.objectives[-1].finish({k: v.to(model.device) for k, v in batch.items()} for batch in examples)
+    return fresh

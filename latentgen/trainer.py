@@ -317,7 +317,7 @@ class Trainer:
             for objective in self._objectives:
                 if type(objective).finish is not Objective.finish and self._shows:
                     print(f"{type(objective).__name__} finishes on the averaged weights.", flush=True)
-                objective.eval().finish(self._examples())
+                objective.finish(self._examples())
         if self.accelerator.is_main_process:
             self.model.save_pretrained(self.run / "export")
         self.accelerator.wait_for_everyone()
