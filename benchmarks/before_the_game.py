@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import latentgen
-from latentgen.stream import batches
+from latentgen.stream import shuffled
 
 
 def before_the_game(
@@ -25,7 +25,7 @@ def before_the_game(
     strangers = [name for name in missing if not name.startswith("prior.gan.")]
     if strangers or unexpected:
         raise ValueError(f"model lacks {strangers} and has {unexpected}; give the recipe that it was trained by.")
-    examples = batches(model.modality, model.modality.dataset("train"))
+    examples = shuffled(model.modality, model.modality.dataset("train"), 64, seed=0)
     fresh.eval()
     prepared.objectives[-1].finish({k: v.to(model.device) for k, v in batch.items()} for batch in examples)
     return fresh

@@ -194,12 +194,14 @@ def _joint_goals(rows: Rows, found: dict[str, dict[str, list[float]]]) -> None:
         for name, gan in mean.items():
             if not name.startswith("gan"):
                 continue
+            # the goals are for the generator as it is against the flow; all else is there for comparison
+            vun, degree, speed = (">= 0.85", "<= 2", ">= 3") if (kind, name) == ("ODE", "gan, 4 calls") else ("", "", "")
             rows.add(f"communities: V.U.N. of {name} over that of the best {kind} ({best})",
-                     gan["vun"] / mean[best]["vun"], ">= 0.85", note=f"{gan['vun']:.3f}, {mean[best]['vun']:.3f}")
+                     gan["vun"] / mean[best]["vun"], vun, note=f"{gan['vun']:.3f}, {mean[best]['vun']:.3f}")
             rows.add(f"communities: degree MMD of {name} over that of {best}", gan["degree"] / mean[best]["degree"],
-                     "<= 2", note=f"{gan['degree']:.4f}, {mean[best]['degree']:.4f}")
+                     degree, note=f"{gan['degree']:.4f}, {mean[best]['degree']:.4f}")
             rows.add(f"communities: seconds a graph of {best} over those of {name}",
-                     mean[best]["seconds a graph"] / gan["seconds a graph"], ">= 3",
+                     mean[best]["seconds a graph"] / gan["seconds a graph"], speed,
                      note=f"{gan['seconds a graph']:.5f} s, decoder included")
 
 

@@ -14,11 +14,11 @@ from .data_recipe import DataDiffusion
 from .denoiser import Denoiser, GuidedDenoiser, MixedDenoiser, NoiseDenoiser, Prediction, VelocityDenoiser
 from .distributions import BernoulliLikelihood, DiagonalGaussian, Likelihood, NormalLikelihood
 from .evaluation import evaluate, write_evaluation
-from .gan_prior import DenoisingGANPrior, ScoreGANPrior
+from .gan_prior import DenoisingGANPrior, LatentBlock, ScoreGANPrior
 from .generator import Generator
 from .inpainting import InpaintingDenoiser, Resampled
 from .latents import LatentSpec
-from .matching import MomentMatching
+from .matching import MomentMatching, Moments
 from .modality import Metric, Modality
 from .model import Estimate, LatentGenerativeModel
 from .nn import (
@@ -108,6 +108,7 @@ __all__ = [
     "InpaintingDenoiser",
     "JointDDGAN",
     "JointELBO",
+    "LatentBlock",
     "LatentDiffusion",
     "LatentGenerativeModel",
     "LatentSpec",
@@ -119,6 +120,7 @@ __all__ = [
     "MixedDenoiser",
     "Modality",
     "MomentMatching",
+    "Moments",
     "NoiseDenoiser",
     "NormalLikelihood",
     "NormalPrior",

@@ -110,8 +110,7 @@ class DDGAN(Recipe):
         regression: weight of the generator's squared error beside its adversarial loss.
         posterior_noise: share of the posterior's noise in the latents that the generator learns, where the autoencoder
             is not trained with it.
-        matching: training examples on which the moments of the chain are measured after training, see
-            :class:`Generate`.
+        matching: chains on which the moments are measured after training, see :class:`Generate`.
         network: another architecture of the generator, such as ``UNetArchitecture``.
         minibatch_std: samples whose standard deviation the discriminator of a grid sees (4 is usual for a one-shot
             GAN); 0 is without.

@@ -92,7 +92,8 @@ def autoguided(
 
     It shares the weights of the model that is given and is for sampling: by every sampler of the score prior, and by
     "gan" where the generator starts from that prior's mean (:meth:`Generator.refine`); a call of it then evaluates
-    three networks, and counts as one. Its likelihoods are those of the guided process.
+    three networks, and counts as one; its chain keeps the moments that were measured without guidance, unless it is
+    matched again (:meth:`DenoisingGANPrior.match`). Its likelihoods are those of the guided process.
 
     Args:
         model: with a score prior.
@@ -119,7 +120,9 @@ def autoguided(
     prior: Prior = guided
     if isinstance(model.prior, ScoreGANPrior):
         generator = model.prior.gan.generator
-        gan = DenoisingGANPrior(score.latents, copy.copy(generator))  # the copy shares every weight
+        twin = copy.copy(generator)  # shares every weight, but can be matched by itself
+        twin._modules = {**generator._modules, "matching": copy.deepcopy(generator.matching)}
+        gan = DenoisingGANPrior(score.latents, twin)
         prior = ScoreGANPrior(guided, gan, refine=generator.refines)
         gan.training = model.prior.gan.training
     prior.training = model.prior.training

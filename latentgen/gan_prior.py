@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .denoiser import Denoiser
 from .evaluating import evaluating
@@ -15,6 +15,9 @@ from .latents import LatentSpec
 from .noise import NoiseStream
 from .prior import Prior, ScorePrior
 from .sampler import GANSampler, Sampler
+
+_APART = 2**63
+"""Sets the seeds of measurements apart from those of samples."""
 
 
 class LatentBlock(NamedTuple):
@@ -112,13 +115,14 @@ class DenoisingGANPrior(Prior):
 
         Both are known, alpha_k E[z_0] and alpha_k^2 Var[z_0] + sigma_k^2, since all that the chain does to data is to
         add noise. One chain is run from noise for every example, with its mask and its condition; the draws of each
-        step are shifted and scaled (:class:`MomentMatching`) before the next step is measured. The last step, whose
-        draw is the sample itself, stays as it was learned: what is left to be right at z_1 are means and variances,
-        and the details are the generator's.
+        step are shifted and scaled (:class:`MomentMatching`, within bounds) before the next step is measured. Examples
+        of all conditions and sizes share one shift and scale. The last step, whose draw is the sample itself, stays as
+        it was learned: what is left to be right at z_1 are means and variances, and the details are the generator's.
 
         Args:
-            blocks: draws of the latents that the generator has learned to sample.
-            seed: of the chains' noise.
+            blocks: draws of the latents that the generator has learned to sample; of n examples a variance is known to
+                a share of sqrt(2 / n), and so is what the chain makes of it.
+            seed: of the chains' noise, whose streams are no sample's.
 
         Raises:
             ValueError: if the generator was made without latents, or there are fewer than two examples.
@@ -129,16 +133,17 @@ class DenoisingGANPrior(Prior):
         if matching is None:
             raise ValueError("the generator was made without latents; give them to Generator(latents=...) to match it.")
         if count < 2:
-            raise ValueError(f"blocks hold {count} examples; give at least 2, of 1,000 variances are known to 5 %.")
+            raise ValueError(f"blocks hold {count} examples; give at least 2, better 1,000.")
         matching.reset()
+        shape = self.latents.shape
         noises: list[NoiseStream] = []
         states: list[Tensor] = []
         for block in blocks:
             first = sum(map(len, noises))
-            noises.append(NoiseStream(seed, range(first, first + len(block.z_0)), self.latents.shape))
+            noises.append(NoiseStream(seed + _APART, range(first, first + len(block.z_0)), shape))
             states.append(noises[-1].normal_like(block.z_0) * generator.process.terminal_std)
         data = matching.moments((block.z_0, block.z_0, block.mask) for block in blocks)
-        with evaluating(self):
+        with evaluating(nn.ModuleList([self, *generator.bases])):
             for number in range(chain.steps, 1, -1):
                 draws = []
                 for z, block, noise in zip(states, blocks, noises, strict=True):

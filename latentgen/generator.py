@@ -90,6 +90,11 @@ class Generator(Denoiser):
         """Whether it starts from a denoiser's mean."""
         return bool(self._base)
 
+    @property
+    def bases(self) -> tuple[Denoiser, ...]:
+        """The denoiser that it starts from, or none."""
+        return self._base
+
     def refine(self, denoiser: Denoiser) -> None:
         """Start from this denoiser's E[z_0 | z_t], which gets no gradient from here."""
         self._base = (denoiser,)

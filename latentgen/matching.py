@@ -3,7 +3,7 @@ r"""Moment matching: what a chain of few, imperfect steps drifts away from is kn
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class MomentMatching(nn.Module):
     r"""z_0 -> a_k z_0 + b_k for a generator's draw at step k of its chain; a = 1 and b = 0 until :meth:`fit`.
 
     There are an a and a b for every number of a latent, or for every channel where items have no order or no fixed
-    number. At k = 1, whose z_0 is the sample itself, they stay 1 and 0.
+    number; samples of all conditions share them. At k = 1, whose z_0 is the sample itself, they stay 1 and 0.
 
     Args:
         steps: T.
@@ -60,7 +60,8 @@ class MomentMatching(nn.Module):
         r"""Set a_k and b_k so that z_{k-1} = p z_k + q (a z_0 + b) + sqrt(v) eps has a given mean and variance.
 
         a is the larger root of q^2 Var[z_0] a^2 + 2 p q Cov[z_k, z_0] a + p^2 Var[z_k] + v - Var[z_{k-1}] = 0, or where
-        that quadratic is least if it has none, within [1 / 2, 2]; b closes the gap of the means.
+        that quadratic is least if it has none, within [1 / 2, 2]; at a bound a part of the gap of the variances stays.
+        b closes the gap of the means. Without finite moments a is 1 and b is 0.
 
         Args:
             k: step, 2 .. T.
@@ -74,29 +75,31 @@ class MomentMatching(nn.Module):
         rest = p**2 * found.variance_x + v - variance
         root = ((half**2 - square * rest).clamp_min(0).sqrt() - half) / square
         scale = root.nan_to_num(1.0, LARGEST, 1 / LARGEST).clamp(1 / LARGEST, LARGEST)
-        self.scale[k - 1] = scale
-        self.shift[k - 1] = (mean - p * found.mean_x) / q - scale * found.mean_y
+        shift = (mean - p * found.mean_x) / q - scale * found.mean_y
+        known = shift.isfinite()
+        self.scale[k - 1] = torch.where(known, scale, 1.0)
+        self.shift[k - 1] = torch.where(known, shift, 0.0)
 
     @torch.no_grad()
     def moments(self, pairs: Iterable[tuple[Tensor, Tensor, Tensor | None]]) -> Moments:
-        """Moments over all blocks of pairs x [B, *E], y [B, *E] and mask [B, N] or None: of the real items alone."""
+        """Moments over all blocks of pairs x [B, *E], y [B, *E] and mask [B, N] or None.
+
+        Only real items count, and of those only finite ones.
+        """
         sums: list[Tensor] = []
         for x, y, mask in pairs:
             a, b = self._rows(x, mask), self._rows(y, mask)
-            parts = torch.stack([torch.ones_like(a), a, b, a * a, b * b, a * b]).sum(1)
-            sums = [parts if not sums else sums[0] + parts]
-        count, x1, y1, x2, y2, xy = sums[0]
+            finite = (a.isfinite() & b.isfinite()).flatten(1).all(1)
+            a, b = a[finite].double(), b[finite].double()
+            parts = [part.sum(0) for part in (torch.ones_like(a), a, b)]
+            parts += [torch.einsum("r...,r...->...", one, two) for one, two in ((a, a), (b, b), (a, b))]
+            sums = parts if not sums else [sum_ + part for sum_, part in zip(sums, parts, strict=True)]
+        count, x1, y1, x2, y2, xy = sums
         x1, y1 = x1 / count, y1 / count
         return Moments(x1, y1, x2 / count - x1**2, y2 / count - y1**2, xy / count - x1 * y1)
 
     def _rows(self, z: Tensor, mask: Tensor | None) -> Tensor:
         """The draws that share their moments, shape [R, *S]: samples, or all real items of all samples."""
-        if self.by_item:
-            z = z.flatten(0, 1) if mask is None else z[mask]
-        return z.double()
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Weights that were stored before there was a matching are those of a chain without."""
-        for name, value in self._buffers.items():
-            state_dict.setdefault(prefix + name, value)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        if not self.by_item:
+            return z
+        return z.flatten(0, 1) if mask is None else z[mask]

@@ -78,7 +78,7 @@ class Objective(Component, nn.Module, ABC):
         Every process does it on the same examples.
 
         Args:
-            examples: batches of the training data in an order of their own, each example once or little more.
+            examples: batches of the training data, each example once, in an order of the seed.
         """
 
 

@@ -71,6 +71,20 @@ def stream_loader(modality: Modality, dataset: Dataset, stream: BatchStream, wor
     )
 
 
+def shuffled(
+    modality: Modality, dataset: Dataset, batch_size: int, seed: int, workers: int = 0
+) -> DataLoader[Batch]:
+    """The examples once, in an order of the seed, in batches of which the last may be smaller."""
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed % 2**63)).tolist()
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]
+        batch_sampler=[order[first : first + batch_size] for first in range(0, len(order), batch_size)],
+        collate_fn=_Collate(modality),
+        num_workers=workers,
+        generator=torch.Generator().manual_seed(seed % 2**63),
+    )
+
+
 def batches(
     modality: Modality, dataset: Dataset, batch_size: int = 128, limit: int | None = None
 ) -> Iterator[Batch]:

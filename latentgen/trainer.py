@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
-import math
 import signal
 import time
 import warnings
@@ -29,7 +27,7 @@ from .objective import Objective
 from .optimizers import clip_by_group
 from .progress import MetricsLog, Progress
 from .run import write_run_header
-from .stream import BatchStream, stream_loader
+from .stream import BatchStream, shuffled, stream_loader
 from .tensors import Batch
 from .training_options import TrainingOptions, learning_rate
 from .training_state import TrainingState
@@ -105,7 +103,8 @@ class Trainer:
         """Train to the last step (from the newest checkpoint of the run folder, if there is one).
 
         Returns:
-            The model with its averaged (EMA) weights, also written to ``export/``.
+            The model with its averaged (EMA) weights, and what objectives set on them (:meth:`Objective.finish`), also
+            written to ``export/``.
 
         Raises:
             TrainingDiverged: if gradients stay non-finite.
@@ -120,12 +119,12 @@ class Trainer:
                 self._resume()
                 self._prepare()
                 self._train()
+                return self._finish()
             finally:
                 torch.random.set_rng_state(state)
                 if self.options.trackers:
                     with contextlib.suppress(Exception):
                         self.accelerator.end_training()
-        return self._finish()
 
     @property
     def _shows(self) -> bool:
@@ -300,28 +299,35 @@ class Trainer:
         if self._shows:
             print(f"Resumed at step {self.step} from {found.name}.", flush=True)
 
-    def _examples(self) -> Iterator[Batch]:
-        """The training data once, shuffled, in the same batches on every process."""
-        modality, size = self.model.modality, self.options.batch_size
-        dataset = modality.dataset("train")
-        loader = stream_loader(modality, dataset, BatchStream(len(dataset), size, self.options.seed))
-        for batch in itertools.islice(loader, math.ceil(len(dataset) / size)):
-            yield self._to_device(batch)
-
     def _finish(self) -> LatentGenerativeModel:
         self.accelerator.wait_for_everyone()
         self.ema.copy_to(self.model)
         self.model.eval()
+        self._export()  # an error in what follows must not cost it
+        started = time.perf_counter()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step_seed(self.options.seed, self.step, 0))
             for objective in self._objectives:
-                if type(objective).finish is not Objective.finish and self._shows:
-                    print(f"{type(objective).__name__} finishes on the averaged weights.", flush=True)
                 objective.finish(self._examples())
+        if self._shows and (seconds := time.perf_counter() - started) > 1:
+            print(f"The objectives finished on the averaged weights in {seconds:.0f} s.", flush=True)
+        self._export()
+        if self._signal:
+            raise SystemExit(128 + self._signal)
+        return self.model
+
+    def _examples(self) -> Iterator[Batch]:
+        """The training data once, shuffled, in the same batches on every process."""
+        modality, options = self.model.modality, self.options
+        size = max(options.batch_size, 64)
+        for batch in shuffled(modality, modality.dataset("train"), size, options.seed, options.workers):
+            yield self._to_device(batch)
+
+    def _export(self) -> None:
+        """Write the model as it is to ``export/`` (main process)."""
         if self.accelerator.is_main_process:
             self.model.save_pretrained(self.run / "export")
         self.accelerator.wait_for_everyone()
-        return self.model
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from latentgen import (
 )
 from latentgen.checkpoint import latest_checkpoint, load_checkpoint
 from latentgen.collapse import TrainingDiverged
-from latentgen.trainer import Trainer
+from latentgen.trainer import Trainer, step_seed
 from latentgen.training_options import TrainingOptions
 
 SMALL = {"width": 16, "depth": 1, "heads": 2, "discriminator_depth": 1}
@@ -140,6 +142,83 @@ def test_a_chain_can_be_left_as_it_was_learned(tmp_path) -> None:
 def test_matching_survives_odd_data(tmp_path, toy) -> None:
     fit(joint(), tmp_path, modality=toy)
     assert all(value.isfinite().all() for value in matching_of(tmp_path).values())
+
+
+@pytest.mark.parametrize(("examples", "wanted", "chains"), [(600, 300, 300), (100, 300, 300), (600, 200, 0)])
+def test_as_many_chains_as_are_asked_for(examples, wanted, chains) -> None:
+    """Of more examples some are left out, of fewer each has several draws, and too few chains are none."""
+    torch.manual_seed(0)
+    prepared = DDGAN(2, **SMALL, matching=wanted).prepare(Items(LatentSpec((2,))))
+    prior, seen = prepared.model.prior, []
+    prior.match = seen.extend
+    data = torch.randn(examples, 2)
+    prepared.objectives[-1].finish({"x": part} for part in data.split(64))
+    z_0 = torch.cat([block.z_0 for block in seen]) if seen else torch.empty(0, 2)
+    assert len(z_0) == chains
+    if chains:
+        assert torch.allclose(z_0[:64], data[:64], atol=0.01), "a draw of each in the order of the data"
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_a_chain_is_matched_to_what_its_generator_learns(noise) -> None:
+    """Draws with a share of the posterior's noise, with masks and conditions, on an autoencoder that is frozen."""
+    torch.manual_seed(0)
+    spec = LatentSpec((5, 2), "set", masked=True)
+    modality = Items(spec, learned=True)
+    frozen = StandardizedAutoencoder(modality.autoencoder(), 2)
+    prepared = DDGAN(2, autoencoder=frozen, **SMALL, posterior_noise=noise).prepare(modality)
+    prior, seen = prepared.model.prior, []
+    prior.match = seen.extend
+    batch = modality.collate(modality.dataset("train")) | {"condition": torch.arange(32.0)[:, None]}
+    prepared.objectives[-1].finish([batch])
+    means = prepared.model.encode(batch).mean
+    (block,) = seen
+    draws = len(block.z_0) // 32
+    assert draws == 2048 // 32
+    assert torch.equal(block.condition, batch["condition"].repeat(draws, 1))
+    assert torch.equal(block.mask, batch["mask"].repeat(draws, 1))
+    off = (block.z_0 - means.repeat(draws, 1, 1))[block.mask].abs()
+    assert (off < 1e-5).all() if noise == 0 else off.mean() > 0.05
+    assert noise == 0 or not torch.allclose(block.z_0[:32], block.z_0[32:64])
+
+
+def test_what_is_matched_are_the_averaged_weights(tmp_path) -> None:
+    trainer = fit(joint(), tmp_path, modality=Toy(1500), batch_size=256)
+    generator = trainer.model.prior.gan.generator
+    assert torch.equal(generator.gate, trainer.ema.state_dict()["prior.gan.generator.gate"])
+    stored = {name: value.clone() for name, value in generator.matching.state_dict().items()}
+    torch.manual_seed(step_seed(trainer.options.seed, trainer.step, 0))
+    trainer._objectives[-1].finish(trainer._examples())
+    assert all(torch.equal(stored[name], value) for name, value in generator.matching.state_dict().items())
+    last, _ = load_checkpoint(latest_checkpoint(tmp_path))
+    with torch.no_grad():
+        generator.gate.copy_(last["model"]["prior.gan.generator.gate"] * 0.2)
+    trainer._objectives[-1].finish(trainer._examples())
+    assert not torch.allclose(stored["scale"], generator.matching.scale, atol=1e-3)
+
+
+def test_an_error_in_finishing_leaves_an_export(tmp_path, monkeypatch) -> None:
+    def broken(*_args) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(latentgen.Generate, "finish", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fit(joint(), tmp_path)
+    assert torch.equal(matching_of(tmp_path)["scale"], torch.ones(2, 2))
+
+
+def test_a_signal_while_finishing_ends_the_run_after_its_export(tmp_path, monkeypatch) -> None:
+    finish = latentgen.Generate.finish
+
+    def interrupted(objective, examples) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        finish(objective, examples)
+
+    monkeypatch.setattr(latentgen.Generate, "finish", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        fit(joint(), tmp_path)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert not torch.equal(matching_of(tmp_path)["scale"], torch.ones(2, 2))
 
 
 def late() -> JointDDGAN:

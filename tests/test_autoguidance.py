@@ -191,6 +191,8 @@ def test_a_generator_starts_from_the_guided_mean_where_it_starts_from_a_mean(ref
     torch.testing.assert_close(model.sample(5, "gan", seed=1)["x"], before, msg="the model itself has changed")
     assert not torch.allclose(guided.sample(5, "dpm", steps=3)["x"], model.sample(5, "dpm", steps=3)["x"])
     generator, twin = model.prior.gan.generator, guided.prior.gan.generator
+    assert twin.matching is not generator.matching
+    assert torch.equal(twin.matching.scale, generator.matching.scale)
     assert all(a is b for a, b in zip(generator.parameters(), twin.parameters(), strict=True))
 
 

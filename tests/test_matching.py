@@ -150,14 +150,71 @@ def test_numbers_without_variance_leave_finite_scales() -> None:
     assert ((0.5 <= generator.matching.scale) & (generator.matching.scale <= 2)).all()
 
 
-def test_weights_of_before_are_those_of_an_unmatched_chain() -> None:
+def test_one_draw_that_is_not_a_number_spoils_nothing() -> None:
+    torch.manual_seed(0)
+    spec, z_0 = LatentSpec((2,)), off_centre(600)
+    found = []
+    for spoil in (False, True):
+        torch.manual_seed(1)
+        prior = DenoisingGANPrior(spec, make_generator(spec, Chain(VPSDE(), 3), 16, 1, gate=0.3)).eval()
+        generate = prior.generator.generate
+
+        def sometimes(z_t, *args, generate=generate, spoil=spoil):
+            made = generate(z_t, *args)
+            made[0] = made[0] * (float("nan") if spoil else 1.0)
+            return made
+
+        prior.generator.generate = sometimes
+        prior.match([LatentBlock(z_0)])
+        found.append(prior.generator.matching.state_dict())
+    assert all(value.isfinite().all() for value in found[1].values())
+    assert all(torch.allclose(found[0][name], found[1][name], atol=0.02) for name in found[0])
+
+
+def test_conditions_reach_the_generator() -> None:
+    """With conditions that move its draws to one side, the shift takes that side away, and only then."""
+    torch.manual_seed(0)
     spec = LatentSpec((2,))
-    generator = make_generator(spec, Chain(VPSDE(), 3), 16, 1)
-    old = {name: value for name, value in generator.state_dict().items() if not name.startswith("matching")}
-    assert len(old) == len(generator.state_dict()) - 2
-    fresh = make_generator(spec, Chain(VPSDE(), 3), 16, 1)
-    fresh.load_state_dict(old)
-    assert torch.equal(fresh.matching.scale, torch.ones(3, 2)) and torch.equal(fresh.matching.shift, torch.zeros(3, 2))
+    found = []
+    for condition in (None, torch.ones(500, 1)):
+        prior = DenoisingGANPrior(spec, make_generator(spec, Chain(VPSDE(), 2), 16, 1, condition_dim=1)).eval()
+        generate = prior.generator.generate
+
+        def led(z_t, t, w, mask, condition, generate=generate):
+            return generate(z_t, t, w, mask, None) + (0.0 if condition is None else 3.0 * condition)
+
+        prior.generator.generate = led
+        prior.match([LatentBlock(torch.randn(500, 2), condition=condition)])
+        found.append(prior.generator.matching.shift[1])
+    assert (found[0].abs() < 0.5).all() and torch.allclose(found[1] - found[0], torch.tensor(-3.0), atol=0.6)
+
+
+def test_measurements_and_samples_have_streams_of_their_own() -> None:
+    torch.manual_seed(0)
+    spec = LatentSpec((2,))
+    prior = DenoisingGANPrior(spec, make_generator(spec, Chain(VPSDE(), 2), 16, 1)).eval()
+    states, generate = [], prior.generator.generate
+
+    def watched(z_t, *args):
+        states.append(z_t)
+        return generate(z_t, *args)
+
+    prior.generator.generate = watched
+    prior.match([LatentBlock(torch.randn(40, 2))])
+    prior.sample(40, noise=NoiseStream(0, range(40), spec.shape))
+    assert not torch.isclose(states[0], states[1]).any()
+
+
+def test_the_base_is_evaluated_and_left_in_its_mode() -> None:
+    torch.manual_seed(0)
+    spec = LatentSpec((2,))
+    generator = make_generator(spec, Chain(VPSDE(), 2), 16, 1)
+    base = NormalDenoiser(VPSDE(t_min=1e-3), 0.0, 1.0).train()
+    generator.refine(base)
+    seen, noise = [], base.noise
+    base.noise = lambda *args: (seen.append(base.training), noise(*args))[1]
+    DenoisingGANPrior(spec, generator).train().match([LatentBlock(torch.randn(40, 2))])
+    assert seen and not any(seen) and base.training and generator.training
 
 
 def test_what_cannot_be_matched_is_refused() -> None:
