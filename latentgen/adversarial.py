@@ -149,7 +149,7 @@ class Generate(Objective):
     ) -> None:
         super().__init__()
         if matching < 0:
-            raise ValueError(f"matching is {matching}; give a number of training examples, or 0.")
+            raise ValueError(f"matching is {matching}; give a number of chains, or 0 for no matching.")
         if train_autoencoder and posterior_noise != 1:
             raise ValueError(f"posterior_noise is {posterior_noise}; it must be 1 where the autoencoder is trained.")
         self.posterior_noise, self.regression, self.matching = posterior_noise, regression, matching

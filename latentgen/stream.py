@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -61,14 +61,7 @@ class _Collate:
 
 def stream_loader(modality: Modality, dataset: Dataset, stream: BatchStream, workers: int = 0) -> DataLoader[Batch]:
     """Batches in the stream's order. A dataset with ``__getitems__(numbers) -> Batch`` gives them whole."""
-    return DataLoader(
-        dataset,  # type: ignore[arg-type]
-        batch_sampler=stream,
-        collate_fn=_Collate(modality),
-        num_workers=workers,
-        generator=torch.Generator().manual_seed(stream.seed),
-        persistent_workers=workers > 0,
-    )
+    return _loader(modality, dataset, stream, stream.seed, workers)
 
 
 def shuffled(
@@ -76,12 +69,20 @@ def shuffled(
 ) -> DataLoader[Batch]:
     """The examples once, in an order of the seed, in batches of which the last may be smaller."""
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed % 2**63)).tolist()
+    parts = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    return _loader(modality, dataset, parts, seed % 2**63, workers)
+
+
+def _loader(
+    modality: Modality, dataset: Dataset, numbers: Iterable[list[int]], seed: int, workers: int
+) -> DataLoader[Batch]:
     return DataLoader(
         dataset,  # type: ignore[arg-type]
-        batch_sampler=[order[first : first + batch_size] for first in range(0, len(order), batch_size)],
+        batch_sampler=numbers,
         collate_fn=_Collate(modality),
         num_workers=workers,
-        generator=torch.Generator().manual_seed(seed % 2**63),
+        generator=torch.Generator().manual_seed(seed),
+        persistent_workers=workers > 0,
     )
 
 

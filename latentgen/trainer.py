@@ -303,18 +303,23 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         self.ema.copy_to(self.model)
         self.model.eval()
-        self._export()  # an error in what follows must not cost it
-        started = time.perf_counter()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(step_seed(self.options.seed, self.step, 0))
-            for objective in self._objectives:
-                objective.finish(self._examples())
-        if self._shows and (seconds := time.perf_counter() - started) > 1:
-            print(f"The objectives finished on the averaged weights in {seconds:.0f} s.", flush=True)
+        finishing = [objective for objective in self._objectives if type(objective).finish is not Objective.finish]
         self._export()
+        if finishing:  # after an export, since an error in it must not cost one
+            self._finish_objectives(finishing)
+            self._export()
         if self._signal:
             raise SystemExit(128 + self._signal)
         return self.model
+
+    def _finish_objectives(self, finishing: Sequence[Objective]) -> None:
+        started = time.perf_counter()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(step_seed(self.options.seed, self.step, 0))
+            for objective in finishing:
+                objective.finish(self._examples())
+        if self._shows and (seconds := time.perf_counter() - started) > 1:
+            print(f"The objectives finished on the averaged weights in {seconds:.0f} s.", flush=True)
 
     def _examples(self) -> Iterator[Batch]:
         """The training data once, shuffled, in the same batches on every process."""

@@ -5,9 +5,10 @@ from itertools import islice
 
 import pytest
 import torch
+from toy import Toy
 
 from latentgen.modality import Modality
-from latentgen.stream import BatchStream, batches, stream_loader
+from latentgen.stream import BatchStream, batches, shuffled, stream_loader
 
 
 def take(stream: BatchStream, count: int) -> list[list[int]]:
@@ -128,3 +129,16 @@ def test_batches_give_every_example_once_in_order(kind, limit, expected):
     parts = list(batches(modality, dataset, batch_size=4, limit=limit))
     assert torch.cat([part["x"] for part in parts]).squeeze(1).tolist() == list(range(expected))
     assert all(len(part["x"]) <= 4 for part in parts)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_shuffled_examples_come_once_in_an_order_of_the_seed(workers: int) -> None:
+    toy = Toy(10)
+    data = [{"x": torch.tensor([float(number)])} for number in range(10)]
+    orders = []
+    for seed in (0, 0, 1):
+        found = [batch["x"].flatten() for batch in shuffled(toy, data, 4, seed, workers)]
+        assert [len(part) for part in found] == [4, 4, 2]
+        orders.append(torch.cat(found).tolist())
+    assert sorted(orders[0]) == list(range(10))
+    assert orders[0] == orders[1] != orders[2]
