@@ -151,8 +151,9 @@ def test_as_many_chains_as_are_asked_for(examples, wanted, chains) -> None:
     prepared = DDGAN(2, **SMALL, matching=wanted).prepare(Items(LatentSpec((2,))))
     prior, seen = prepared.model.prior, []
     prior.match = seen.extend
-    data = torch.randn(examples, 2)
-    prepared.objectives[-1].finish({"x": part} for part in data.split(64))
+    data, read = torch.randn(examples, 2), []
+    prepared.objectives[-1].finish({"x": (read.append(part), part)[1]} for part in data.split(64))
+    assert len(read) == -(-min(chains, examples) // 64), "no more is read than is needed"
     z_0 = torch.cat([block.z_0 for block in seen]) if seen else torch.empty(0, 2)
     assert len(z_0) == chains
     if chains:
