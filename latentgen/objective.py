@@ -2,6 +2,7 @@ r"""Objectives: one update of one set of parameters each, the unit that a traine
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -38,6 +39,8 @@ class Schedule(Component):
             raise ValueError(f"portion is {portion}; it is a share of training between 0 and 1.")
         if not 0 <= begins <= portion:
             raise ValueError(f"begins is {begins} with portion={portion}; give a share of training up to it.")
+        if not (math.isfinite(start) and math.isfinite(end)):
+            raise ValueError(f"start is {start} and end {end}; give finite numbers.")
         self.start, self.end, self.portion, self.begins = start, end, portion, begins
 
     def __call__(self, progress: Tensor) -> Tensor:
@@ -178,9 +181,9 @@ class JointELBO(Objective):
         size, condition = event_size(z, q.mask), batch.get("condition")
         beta = schedule_value(self.kl_weight, self.progress)
         shared = self._shared if self.prior_times is None else self._disjoint
-        prior_loss, cross_entropy = shared(z, q.mask, condition, beta)
+        prior_loss, encoder_loss, cross_entropy = shared(z, q.mask, condition, beta)
         fixed, entropy = self.prior.fixed_terms(z, q.mask), q.entropy()
-        loss = reconstruction + beta * (fixed - entropy) + prior_loss
+        loss = reconstruction + beta * (fixed - entropy) + prior_loss + encoder_loss
         cross_entropy = cross_entropy + fixed
         figures = {
             "reconstruction": reconstruction,
@@ -200,18 +203,20 @@ class JointELBO(Objective):
 
     def _shared(
         self, z: Tensor, mask: Tensor | None, condition: Tensor | None, beta: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Prior loss [B] whose gradient reaches z scaled, and the detached integral of the cross-entropy [B]."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Prior loss [B] whose gradient reaches z scaled, what is left for the encoder (nothing), and the detached
+        integral of the cross-entropy [B].
+        """
         process = self.prior.process
         t, density, eps, z_t = self._noised(z, self.times)
         w_q, w_p = LikelihoodWeighting()(process, t), self.weighting(process, t)
         z_t = scale_gradient(z_t, beta * w_q / w_p)
         error = _error(self.prior.predict(z_t, t, mask, condition), eps, mask)
-        return w_p / density * error, (w_q / density * error).detach()
+        return w_p / density * error, torch.zeros_like(error), (w_q / density * error).detach()
 
     def _disjoint(
         self, z: Tensor, mask: Tensor | None, condition: Tensor | None, beta: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The same with a time and noise of its own for each side."""
         process = self.prior.process
         assert self.prior_times is not None
@@ -223,7 +228,7 @@ class JointELBO(Objective):
         error_q = _error(hat_q, eps_q, mask)
         error_p = _error(self.prior.predict(z_p, t_p, mask, condition), eps_p, mask)
         integral = w_q / density_q * error_q
-        return w_p / density_p * error_p + beta * integral, integral.detach()
+        return w_p / density_p * error_p, beta * integral, integral.detach()
 
 
 class ScoreMatching(Objective):

@@ -234,6 +234,11 @@ class GeometricVPSDE(Process):
         self.sigma2_min, self.sigma2_max, self.t_min = sigma2_min, sigma2_max, t_min
         self.sigma2_0 = sigma2_min if sigma2_0 is None else sigma2_0
         _check_below_one(sigma2_0=self.sigma2_0, t_min=t_min)
+        if not sigma2_max - sigma2_min + self.sigma2_0 < 1:
+            raise ValueError(
+                f"sigma2_0 is {self.sigma2_0}, with which sigma^2(1) = sigma2_max - sigma2_min + sigma2_0 reaches 1; "
+                "lower it or sigma2_max."
+            )
         if t_min == 0 and self.sigma2_0 == 0:
             raise ValueError("t_min is 0 while sigma2_0 is 0; give one of them a positive value.")
 

@@ -39,9 +39,13 @@ class TimeSampler(Component, ABC):
         """
 
     def __call__(self, n: int, process: Process, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-        """Draw n times, stratified over the batch (rho_i = (i + u) / n) unless ``stratified`` is False."""
+        """Draw n times, stratified over the batch unless ``stratified`` is False.
+
+        rho_i = (i / n + u) mod 1 with one u ~ U[0, 1] for all: one level in each n-th part of the distribution, and
+        each level uniform by itself, so that what is estimated for one sample is unbiased too.
+        """
         if self.stratified:
-            rho = (torch.arange(n, device=device) + torch.rand(1, device=device)) / n
+            rho = (torch.arange(n, device=device) / n + torch.rand(1, device=device)) % 1.0
         else:
             rho = torch.rand(n, device=device)
         return self.quantile(process, rho)

@@ -116,6 +116,11 @@ class AugmentedDiscriminator(Component, nn.Module):
         else:
             self.control = control
 
+    @property
+    def group(self) -> int:
+        """How many samples the discriminator compares; 0 where each is judged by itself."""
+        return int(getattr(self.discriminator, "group", 0))
+
     def forward(
         self, z_s: Tensor, z_t: Tensor, log_snr: Tensor, mask: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:
