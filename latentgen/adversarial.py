@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from .autoencoder import Autoencoder
+from .conditions import dropped_condition
 from .distributions import LOG_2PI, DiagonalGaussian
 from .encoded import posterior
 from .evaluating import evaluating
@@ -69,7 +70,7 @@ class Discriminate(Objective):
     def forward(self, batch: Batch) -> Losses:
         """Loss a sample; logits and penalty for the log."""
         autoencoder, prior = self._others
-        chain, condition = prior.generator.chain, batch.get("condition")
+        chain, condition = prior.generator.chain, dropped_condition(batch.get("condition"), prior.condition_dropout)
         with torch.no_grad(), evaluating(autoencoder):
             q = posterior(autoencoder, batch)
             k, z_s, z_t = chain.draw(latents_of(q, self.posterior_noise))
@@ -79,13 +80,7 @@ class Discriminate(Objective):
             z_s, z_t = masked(z_s, q.mask), masked(z_t, q.mask)
         penalised = self.r1 > 0 and self.step % self.r1_interval == 0
         z_s = z_s.requires_grad_(penalised)
-        twice = None if condition is None else torch.cat([condition, condition])
-        mask = None if q.mask is None else torch.cat([q.mask, q.mask])
-        log_snr = chain.process.log_snr(t)
-        logits = self.discriminator(
-            torch.cat([z_s, fake]), torch.cat([z_t, z_t]), torch.cat([log_snr, log_snr]), mask, twice
-        )
-        real_logit, fake_logit = logits.float().chunk(2)
+        real_logit, fake_logit = self._logits(z_s, fake, z_t, chain.process.log_snr(t), q.mask, condition)
         loss = (softplus(-real_logit) + softplus(fake_logit)).mean()
         figures = {
             "discriminator_loss": loss,
@@ -101,6 +96,23 @@ class Discriminate(Objective):
         if isinstance(self.discriminator, ObservesReal):
             figures |= self.discriminator.observe_real(real_logit.detach())
         return {"loss": loss, **{name: value.detach() for name, value in figures.items()}}
+
+
+    def _logits(
+        self, real: Tensor, fake: Tensor, z_t: Tensor, log_snr: Tensor, mask: Tensor | None, condition: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of real and of fake samples, [B] each: in one pass, unless the discriminator compares samples.
+
+        Statistics over a batch of both would be the same for both, and tell nothing.
+        """
+        if getattr(self.discriminator, "group", 0):
+            apart = (self.discriminator(z, z_t, log_snr, mask, condition).float() for z in (real, fake))
+            real_logit, fake_logit = apart
+            return real_logit, fake_logit
+        twice = (None if part is None else torch.cat([part, part]) for part in (mask, condition))
+        both = torch.cat([real, fake]), torch.cat([z_t, z_t]), torch.cat([log_snr, log_snr])
+        real_logit, fake_logit = self.discriminator(*both, *twice).float().chunk(2)
+        return real_logit, fake_logit
 
 
 class Generate(Objective):
@@ -167,8 +179,8 @@ class Generate(Objective):
     def forward(self, batch: Batch) -> Losses:
         """The generator's loss a sample plus the autoencoder's per latent dimension."""
         autoencoder, discriminator = self._others
-        generator, condition = self.prior.generator, batch.get("condition")
-        chain = generator.chain
+        generator = self.prior.generator
+        chain, condition = generator.chain, dropped_condition(batch.get("condition"), self.prior.condition_dropout)
         if self.train_autoencoder:
             q = autoencoder.encode(batch)
             z = q.rsample()

@@ -12,6 +12,7 @@ from .adversarial import Discriminate, Generate
 from .architecture import Architecture, TransformerArchitecture, VectorArchitecture
 from .autoencoder import Autoencoder, IdentityAutoencoder
 from .chain import Chain
+from .component import require_kind
 from .gan_prior import DenoisingGANPrior, ScoreGANPrior
 from .generator import Generator
 from .latents import LatentSpec
@@ -24,7 +25,7 @@ from .nn.vector import VectorDiscriminator
 from .objective import JointELBO, Schedule, ScoreMatching
 from .prior import ScorePrior
 from .process import VPSDE, Process
-from .recipe import LSGM, LatentDiffusion, Prepared, Recipe, standardized, trained_autoencoder
+from .recipe import CONDITION_DROPOUT, LSGM, LatentDiffusion, Prepared, Recipe, standardized, trained_autoencoder
 from .stream import batches
 
 REFINED: dict[str, Any] = {
@@ -193,7 +194,8 @@ class DDGAN(Recipe):
         if self.augmentation is not None:
             control = copy.deepcopy(self.control) if self.control is not None else AdaptiveProbability()
             discriminator = AugmentedDiscriminator(discriminator, copy.deepcopy(self.augmentation), control)
-        return DenoisingGANPrior(latents, generator), discriminator
+        prior = DenoisingGANPrior(latents, generator, CONDITION_DROPOUT if condition_dim else 0.0)
+        return prior, discriminator
 
     def _autoencoder(self, modality: Modality) -> tuple[Autoencoder, bool]:
         """The autoencoder and whether it is trained."""
@@ -236,6 +238,9 @@ class JointDDGAN(Recipe):
     ) -> None:
         if not 0 <= begins < 1:
             raise ValueError(f"begins is {begins}; give the share of training at which the game begins, in [0, 1).")
+        require_kind("gan", gan, DDGAN)
+        if not isinstance(lsgm, LSGM | LatentDiffusion | None):
+            raise TypeError(f"lsgm is a {type(lsgm).__name__}; give an LSGM or a LatentDiffusion.")
         self.refine, self.gate, self.begins = refine, gate, begins
         self.lsgm, self.gan = lsgm if lsgm is not None else LSGM(), gan if gan is not None else DDGAN(**REFINED)
 

@@ -122,7 +122,7 @@ def autoguided(
         generator = model.prior.gan.generator
         twin = copy.copy(generator)  # shares every weight, but can be matched by itself
         twin._modules = {**generator._modules, "matching": copy.deepcopy(generator.matching)}
-        gan = DenoisingGANPrior(score.latents, twin)
+        gan = DenoisingGANPrior(score.latents, twin, model.prior.gan.condition_dropout)
         prior = ScoreGANPrior(guided, gan, refine=generator.refines)
         gan.training = model.prior.gan.training
     prior.training = model.prior.training

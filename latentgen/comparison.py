@@ -71,12 +71,12 @@ def compare(
     for number, setting in enumerate(settings, 1):
         progress(f"{setting.label} ({number} of {len(settings)})")
         model = models[setting.run]
-        row = judge.row(setting.label, [setting.sample(model, samples, seed + k) for k in range(sets)])
+        row = judge.row(setting.label, [setting.sample(model, samples, seed + k, judge.train) for k in range(sets)])
         has_density = setting.run in likelihood and setting.sampler != "gan"
         nats = _nelbo(likelihood[setting.run]) if has_density else None
         rows.append({**row, "run": setting.run, "sampler": setting.sampler or "prior", "nelbo": nats})
     progress("times")
-    timed = costs(models, settings, min(samples, TIMED), repeats)
+    timed = costs(models, settings, min(samples, TIMED), repeats, judge.train)
     for row, cost in zip(rows[-len(settings) :], timed, strict=True):
         row |= cost.as_row()
     return {

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from .denoiser import Denoiser
+from .evaluation import sample_like
 from .model import LatentGenerativeModel
 from .tensors import Batch
 
@@ -43,9 +44,13 @@ class Setting:
         amount = f" {self.tolerance:g}" if self.tolerance is not None else f" {self.steps}" if self.steps else ""
         return f"{self.run}: {self.sampler}{amount}"
 
-    def sample(self, model: LatentGenerativeModel, n: int, seed: int, batch_size: int | None = None) -> Batch:
-        """n examples."""
-        return model.sample(n, self.sampler, self.steps, seed, tolerance=self.tolerance, batch_size=batch_size)
+    def sample(
+        self, model: LatentGenerativeModel, n: int, seed: int, examples: Batch | None = None,
+        batch_size: int | None = None,
+    ) -> Batch:
+        """n examples, of a conditional model under the conditions of random ones of ``examples``."""
+        options = {"tolerance": self.tolerance, "batch_size": batch_size, "steps": self.steps}
+        return sample_like(model, examples or {}, n, self.sampler, seed, **options)
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,8 @@ def default_settings(
 
 
 def costs(
-    models: Mapping[str, LatentGenerativeModel], settings: Sequence[Setting], n: int, repeats: int
+    models: Mapping[str, LatentGenerativeModel], settings: Sequence[Setting], n: int, repeats: int,
+    examples: Batch | None = None,
 ) -> list[Cost]:
     """Cost of batches of n; every round visits all settings, so that a drifting load hits all alike.
 
@@ -104,7 +110,7 @@ def costs(
     evaluations: list[float] = []  # a call
     for setting in settings:
         with _counted(models[setting.run]) as count:
-            setting.sample(models[setting.run], n, 0, n)
+            setting.sample(models[setting.run], n, 0, examples, n)
         evaluations.append(len(count) / max(models[setting.run].calls, 1))
     calls: list[list[int]] = [[] for _ in settings]
     seconds: list[list[float]] = [[] for _ in settings]
@@ -113,7 +119,7 @@ def costs(
             model = models[setting.run]
             _wait(model)
             start = time.perf_counter()
-            setting.sample(model, n, number, n)
+            setting.sample(model, n, number, examples, n)
             _wait(model)
             spent.append((time.perf_counter() - start) / n)
             called.append(model.calls)

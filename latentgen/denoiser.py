@@ -171,6 +171,11 @@ class NoiseDenoiser(Denoiser):
         return self.residual(z_t, t, mask, condition, previous)
 
 
+def guided(denoiser: Denoiser, guidance: float) -> Denoiser:
+    """The denoiser with classifier-free guidance of weight w; itself for w = 1."""
+    return denoiser if guidance == 1 else GuidedDenoiser(denoiser, guidance)
+
+
 class GuidedDenoiser(Denoiser):
     r"""Classifier-free guidance around a denoiser: eps = eps_u + w (eps_c - eps_u) (Ho and Salimans 2021).
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .conditions import drawn_condition
 from .joining import join
 from .model import LatentGenerativeModel
 from .noise import NoiseStream
@@ -82,6 +83,7 @@ def evaluate(
     Returns:
         The content of ``evaluation.json``: columns, rows, notes.
     """
+    make_sampler(sampler)  # refuses an unknown name
     real, train = gather(model, "test", reference), gather(model, "train", train_limit)
     runner = _Rows(model, real, train, samples, sets, seed)
     size, count = min(samples, count_of(train)), count_of(train)
@@ -93,12 +95,16 @@ def evaluate(
     runner.add("reconstruction", lambda k: model.reconstruct(chosen_of(k)), novelty=False)
     runner.add("no prior", lambda k: sample_without_prior(model, train, samples, seed + k))
     for name, chosen in _settings(model, sampler, calls):
-        runner.add(name, lambda k, s=chosen: model.sample(samples, s, seed=seed + k), chosen)
+        runner.add(name, lambda k, s=chosen: sample_like(model, train, samples, s, seed + k), chosen)
     notes = [
         f"{samples} samples a set, {sets} sets, {count_of(real)} test and {count} training examples, seed {seed}.",
         "real data: random training examples in the role of samples; reconstruction: the same ones through the "
         "autoencoder, never test examples judged against themselves (novelty means nothing for both and is left out).",
     ]
+    if "condition" in train:
+        notes.append("samples of the prior take the conditions of random training examples.")
+    if model.prior.samplers and sampler not in model.prior.samplers:
+        notes.append(f"no rows by {sampler!r}: this prior is sampled by {', '.join(model.prior.samplers)}.")
     result = {
         "title": title or type(model.modality).__name__,
         "columns": list(dict.fromkeys(name for row in runner.rows for name in row["values"])),
@@ -111,12 +117,19 @@ def evaluate(
     return result
 
 
+def sample_like(
+    model: LatentGenerativeModel, examples: Batch, n: int, sampler: Sampler | str | None, seed: int, **options: Any
+) -> Batch:
+    """n samples, of a conditional model under the conditions of random examples: p(x) = E[p(x | c)]."""
+    return model.sample(n, sampler, seed=seed, condition=drawn_condition(examples, n, seed), **options)
+
+
 def _settings(
     model: LatentGenerativeModel, sampler: str, calls: Sequence[int]
 ) -> Iterator[tuple[str, Sampler | None]]:
     """Name and sampler of every row that the model's prior can give."""
     known = model.prior.samplers
-    if sampler in known:
+    if sampler in known and sampler != "gan":
         yield from ((f"{sampler}, {cost} steps", make_sampler(sampler, cost)) for cost in calls)
     if "gan" in known:
         yield "gan", make_sampler("gan")

@@ -43,11 +43,13 @@ class DenoisingGANPrior(Prior):
     Args:
         latents: what the latent looks like.
         generator: G with its chain of T steps.
+        condition_dropout: share of conditions replaced by NaN ("no condition") in its game, which samples without a
+            condition need; 0.1 is usual.
     """
 
-    def __init__(self, latents: LatentSpec, generator: Generator) -> None:
+    def __init__(self, latents: LatentSpec, generator: Generator, condition_dropout: float = 0.0) -> None:
         super().__init__()
-        self.latents, self.generator = latents, generator
+        self.latents, self.generator, self.condition_dropout = latents, generator, condition_dropout
 
     @property
     def steps(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .evaluation import evaluate, gather, write_evaluation
+from .evaluation import evaluate, gather, sample_like, write_evaluation
 from .model import LatentGenerativeModel
 from .report import format_table, write_report
 from .trainer import Hook, Trainer, every
@@ -30,7 +30,9 @@ def draw_samples(steps: int, n: int = 16, calls: int = 10) -> Hook:
             modality.render(gather(trainer.model, "train", n), folder / "real.png")
         with trainer.ema.applied_to(trainer.model):
             cost = None if trainer.model.prior.default_sampler == "gan" else calls
-            modality.render(trainer.model.sample(n, steps=cost), folder / f"step_{trainer.step:08d}.png")
+            examples = gather(trainer.model, "train", n) if modality.condition_dim else {}
+            drawn = sample_like(trainer.model, examples, n, None, 0, steps=cost)
+            modality.render(drawn, folder / f"step_{trainer.step:08d}.png")
 
     return every(steps, draw)
 
@@ -64,11 +66,13 @@ def finish(
     """
     run = Path(run)
     result = evaluate(model, samples, sets, calls, seed=seed, title=title, nelbo_examples=nelbo_examples)
+    if show:  # before it is written: a full disk does not cost the measurement
+        print(format_table(result), flush=True)
     write_evaluation(run, result)
-    model.modality.render(gather(model, "test", 16), run / "samples" / "real.png")
-    model.modality.render(model.sample(16, seed=seed), run / "samples" / "generated.png")
+    real = gather(model, "test", 16)
+    model.modality.render(real, run / "samples" / "real.png")
+    model.modality.render(sample_like(model, real, 16, None, seed), run / "samples" / "generated.png")
     report = write_report(run)
     if show:
-        print(format_table(result))
         print(f"report: {report}", flush=True)
     return report

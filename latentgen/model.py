@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from .autoencoder import Autoencoder
+from .conditions import checked_condition
+from .denoiser import guided
 from .distributions import DiagonalGaussian, Likelihood
 from .evaluating import evaluating
 from .flow import flow_field, integrate
@@ -90,7 +92,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             seed: of the samples' random streams.
             condition: shape [n, F], for conditional models.
             guidance: weight of classifier-free guidance.
-            batch_size: samples made at a time.
+            batch_size: samples made at a time, at least 1.
             tolerance: of the adaptive sampler.
             start: number of the first sample, to continue an earlier call.
             mode: True decodes to the most probable data, False draws from the likelihood, each sample by itself; None
@@ -101,6 +103,9 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         """
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample.")
+        if start < 0 or (batch_size is not None and batch_size < 1):
+            raise ValueError(f"start is {start} and batch_size {batch_size}; give numbers from 0 and from 1.")
+        condition = self._condition(condition, n, guidance)
         chosen = make_sampler(sampler or self.prior.default_sampler, steps, tolerance)
         parts, size = [], batch_size or self.block
         with evaluating(self):
@@ -176,6 +181,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         """A path from a to b: spherical in the noise space of the probability flow, which is a one-to-one code.
 
         Items that only one end has (its mask) are drawn as noise at the other end, and appear or vanish half-way.
+        Where examples have a ``condition``, each end is encoded by its own, and points take that of the nearer end.
 
         Args:
             a: batch of B examples.
@@ -189,19 +195,37 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         if n < 2:
             raise ValueError(f"n is {n}; a path has at least its 2 ends.")
         (q_a, q_b), path = (self.encode(a), self.encode(b)), []
+        if len(q_a.mean) != len(q_b.mean):
+            raise ValueError(f"a has {len(q_a.mean)} examples and b has {len(q_b.mean)}; give as many of both.")
         items = max(q_a.mean.shape[1], q_b.mean.shape[1])
-        ends = [self._to_noise(pad_items(q, items), tolerance) for q in (q_a, q_b)]
+        given = [self._condition(batch.get("condition"), len(q_a.mean)) for batch in (a, b)]
+        ends = [self._to_noise(pad_items(q, items), tolerance, c) for q, c in zip((q_a, q_b), given, strict=True)]
         masks = [None if q.mask is None else pad_mask(q.mask, items) for q in (q_a, q_b)]
         for share in torch.linspace(0, 1, n).tolist():
-            z_1, mask = _slerp(ends[0], ends[1], share), masks[0 if share < 0.5 else 1]
+            nearer = 0 if share < 0.5 else 1
+            z_1, mask = _slerp(ends[0], ends[1], share), masks[nearer]
             z_1 = z_1 if mask is None else z_1 * item_mask(mask, z_1)
-            z = self._from_noise(z_1, mask, tolerance)
+            z = self._from_noise(z_1, mask, tolerance, given[nearer])
             path.append(self.read(z, mask, NoiseStream(0, range(len(z)))))
         return path
 
     @torch.no_grad()
-    def trajectory(self, n: int, sampler: str | Sampler | None = None, steps: int = 8, seed: int = 0) -> list[Batch]:
-        """The evolution of n samples: the decoded prediction of z_0 after every function call, from noise to data."""
+    def trajectory(
+        self,
+        n: int,
+        sampler: str | Sampler | None = None,
+        steps: int = 8,
+        seed: int = 0,
+        condition: Tensor | None = None,
+        guidance: float = 1.0,
+    ) -> list[Batch]:
+        """The evolution of n samples: the decoded prediction of z_0 after every function call, from noise to data.
+
+        Arguments as of :meth:`sample`; guidance is for the samplers of a score prior.
+        """
+        if n < 1:
+            raise ValueError(f"n is {n}; ask for at least 1 sample.")
+        condition = self._condition(condition, n, guidance)
         sampler, states = sampler or self.prior.default_sampler, []
         denoiser = self.prior.denoiser_of(make_sampler(sampler))
         noise = NoiseStream(seed, range(n), self.prior.latents.shape)
@@ -211,12 +235,19 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             z_1 = self.prior._start(n, mask, noise) * denoiser.process.terminal_std
             chosen = make_sampler(sampler, None if sampler in ("ode", "gan") else steps)
             observe = lambda t, prediction: states.append(prediction.mean)  # noqa: E731
-            chosen(denoiser, z_1, mask=mask, noise=noise, observe=observe)
+            chosen(guided(denoiser, guidance), z_1, mask=mask, condition=condition, noise=noise, observe=observe)
             return [self.read(z, mask, NoiseStream(seed, range(n))) for z in states]
 
     @torch.no_grad()
     def edit(
-        self, batch: Batch, strength: float = 0.5, sampler: str | Sampler | None = None, steps: int = 25, seed: int = 0
+        self,
+        batch: Batch,
+        strength: float = 0.5,
+        sampler: str | Sampler | None = None,
+        steps: int = 25,
+        seed: int = 0,
+        condition: Tensor | None = None,
+        guidance: float = 1.0,
     ) -> Batch:
         """Noise the latents of given data up to t = strength and sample back (Meng et al. 2022, in latent space).
 
@@ -226,17 +257,21 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             sampler: as in :meth:`sample`.
             steps: as in :meth:`sample`.
             seed: of the noise.
+            condition: shape [B, F], for conditional models: what to make of the examples; None takes the batch's own.
+            guidance: weight of classifier-free guidance.
         """
         prior = self._score_prior("edit")
         if not prior.process.t_min < strength <= 1:
             raise ValueError(f"strength is {strength}; give a time between {prior.process.t_min} and 1.")
         count = len(next(iter(batch.values())))
+        given = self._condition(batch.get("condition") if condition is None else condition, count, guidance)
         q, noise = self.encode(batch), NoiseStream(seed, range(count), prior.latents.shape)
         with evaluating(self):
             t = torch.full((len(q.mean),), float(strength), device=self.device)
             z_t = prior.process.marginal(q.mean, t).rsample(normal_like(q.mean, noise))
             chosen = make_sampler(sampler, None if sampler == "ode" else steps)
-            z_0 = chosen(prior.denoiser, z_t, mask=q.mask, noise=noise, start=strength)
+            denoiser = guided(prior.denoiser, guidance)
+            z_0 = chosen(denoiser, z_t, mask=q.mask, condition=given, noise=noise, start=strength)
             return self.read(z_0, q.mask, noise)
 
     @torch.no_grad()
@@ -260,7 +295,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             steps: as in :meth:`sample`.
             seed: of the samples' random streams.
             resample: how often each step is made; 1 is plain replacement, whose results are biased.
-            condition: shape [B, F], for conditional models.
+            condition: shape [B, F], for conditional models; None takes the batch's own.
             guidance: weight of classifier-free guidance.
 
         Raises:
@@ -269,7 +304,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         prior, chosen = self._score_prior("inpaint"), inpainting_sampler(sampler, steps, resample)
         q = self.encode(batch)
         noise = NoiseStream(seed, range(len(q.mean)), prior.latents.shape)
-        given = None if condition is None else condition.to(self.device)
+        own = batch.get("condition") if condition is None else condition
+        given = self._condition(own, len(q.mean), guidance)
         with evaluating(self):
             z_0 = inpaint_latents(prior, q.mean, keep, chosen, q.mask, noise, given, guidance)
             self.calls = chosen.calls
@@ -287,6 +323,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         """
         if method not in ("ode", "bound"):
             raise ValueError(f"method is {method!r}; choose ode or bound.")
+        if draws < 1:
+            raise ValueError(f"draws is {draws}; give at least 1.")
         batch, totals = self._here(batch), []
         with evaluating(self):
             for _ in range(draws):
@@ -303,7 +341,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
     def nelbo(self, batches: Iterable[Batch], method: str = "ode", draws: int = 1, tolerance: float = 1e-4) -> Estimate:
         """Mean of -log_prob over data with its standard error, nats per example."""
         values = torch.cat([-self.log_prob(batch, method, draws, tolerance).double().cpu() for batch in batches])
-        return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))), len(values))
+        error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else math.nan
+        return Estimate(float(values.mean()), error, len(values))
 
     def _score_prior(self, what: str) -> ScorePrior:
         found = self.prior.score_prior
@@ -311,21 +350,29 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             raise ValueError(f"{what} needs a score prior; this model's prior is {type(self.prior).__name__}.")
         return found
 
-    def _to_noise(self, q: DiagonalGaussian, tolerance: float) -> Tensor:
+    def _condition(self, condition: Tensor | None, n: int, guidance: float = 1.0) -> Tensor | None:
+        """A condition [n, F] on the model's device, or None."""
+        found = checked_condition(condition, n, self.modality.condition_dim, guidance)
+        return None if found is None else found.to(self.device)
+
+    def _to_noise(self, q: DiagonalGaussian, tolerance: float, condition: Tensor | None = None) -> Tensor:
         """z_1 of the flow that starts at the posterior's mean; masked items are fresh noise."""
         prior = self._score_prior("interpolate")
         with evaluating(self):
             z = over(prior.process.alpha(prior.process.ends(q.mean)[0]), q.mean) * q.mean
-            z_1 = integrate(flow_field(prior.denoiser, q.mask), z, torch.cat(prior.process.ends(z)), tolerance)[-1]
+            field = flow_field(prior.denoiser, q.mask, condition)
+            z_1 = integrate(field, z, torch.cat(prior.process.ends(z)), tolerance)[-1]
         if q.mask is None:
             return z_1
         fresh = normal_like(z_1, NoiseStream(0, range(len(z_1)), prior.latents.shape)) * prior.process.terminal_std
         return torch.where(q.mask.unsqueeze(-1), z_1, fresh)
 
-    def _from_noise(self, z_1: Tensor, mask: Tensor | None, tolerance: float) -> Tensor:
+    def _from_noise(
+        self, z_1: Tensor, mask: Tensor | None, tolerance: float, condition: Tensor | None = None
+    ) -> Tensor:
         prior = self._score_prior("interpolate")
         with evaluating(self):
-            return ProbabilityFlow(tolerance)(prior.denoiser, z_1, mask=mask)
+            return ProbabilityFlow(tolerance)(prior.denoiser, z_1, mask=mask, condition=condition)
 
     def _here(self, batch: Batch) -> Batch:
         return {key: value.to(self.device) for key, value in batch.items()}

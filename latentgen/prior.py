@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from .component import Component
-from .denoiser import Denoiser, GuidedDenoiser
+from .conditions import dropped_condition
+from .denoiser import Denoiser, guided
 from .distributions import LOG_2PI, DiagonalGaussian
 from .flow import flow_log_prob
 from .latents import LatentSpec
@@ -180,9 +181,7 @@ class ScorePrior(Prior):
             z_0, shape [n, *E], latent units.
         """
         z_1 = self._start(n, mask, noise) * self.process.terminal_std
-        denoiser = self.denoiser
-        if guidance != 1.0:
-            denoiser = GuidedDenoiser(denoiser, guidance)
+        denoiser = guided(self.denoiser, guidance)
         return make_sampler(sampler)(denoiser, z_1, mask=mask, condition=condition, noise=noise)
 
     def bound(self, z: Tensor, t: Tensor, density: Tensor, mask: Tensor | None, error: Tensor) -> Tensor:
@@ -220,9 +219,8 @@ class ScorePrior(Prior):
         The first prediction takes no gradient and is given back to the network as an input.
         """
         previous = None
-        if self.training and condition is not None and self.condition_dropout > 0:
-            dropped = torch.rand(len(condition), 1, device=condition.device) < self.condition_dropout
-            condition = condition.masked_fill(dropped, float("nan"))
+        if self.training:
+            condition = dropped_condition(condition, self.condition_dropout)
         if self.training and self.denoiser.self_condition and bool(torch.rand(()) < 0.5):
             with torch.no_grad():
                 previous = self.denoiser(z_t, t, mask, condition).mean
