@@ -30,8 +30,9 @@ from .manifest import (
     STATE,
     SUFFIX,
     CheckpointError,
+    NewerCheckpointError,
     compare_digest,
-    is_sound,
+    is_damaged,
     json_mapping,
     newest_first,
     open_member,
@@ -59,6 +60,7 @@ __all__ = [
     "flatten_optimizer",
     "latest_checkpoint",
     "load_checkpoint",
+    "load_latest",
     "read_safetensors",
     "save_checkpoint",
     "unflatten_optimizer",
@@ -191,11 +193,16 @@ def _publish(temporary: Path, final: Path) -> Path:
 
 
 def _prune(root: Path, step: int, keep: int, protected: set[int]) -> None:
-    """Remove all but the newest sound checkpoints, and what dead processes left behind."""
+    """Remove all but the newest sound checkpoints, and what dead processes left behind.
+
+    What cannot be judged stays.
+    """
     found = newest_first(root)
     published = [path for path in found if not path.name.startswith(".")]
-    sound = [path for path in published if step_of(path) == step or is_sound(path)]
-    stay = published if len(sound) < keep else sound[:keep]
+    damaged = {path: step_of(path) != step and is_damaged(path) for path in published}
+    sound = [path for path in published if damaged[path] is False]
+    unknown = [path for path in published if damaged[path] is None]
+    stay = published if len(sound) < keep else [*sound[:keep], *unknown]
     for path in found:
         if path not in stay and (path not in published or step_of(path) not in protected):
             _remove(path)
@@ -242,32 +249,74 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
+def load_latest(
+    folder: Path,
+) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str, Any]] | None:
+    """What the run goes on from: the checkpoint published last of those that are whole, loaded.
+
+    A run whose checkpoints are all damaged is not a new run: to train it from its first step would
+    replace what may be mended.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        Its path, its tensors by group and its state; None if the run has no checkpoint.
+
+    Raises:
+        CheckpointError: If there are checkpoints and none can be loaded, or one that may be the
+            newest is of a later version of latentgen.
+        OSError: If the disk refuses to give one.
+
+    Warns:
+        UserWarning: For each checkpoint that is skipped, with its name and what is wrong with it.
+    """
+    root = Path(folder) / "checkpoints"
+    found, reason = newest_first(root), ""
+    for path in found:
+        try:
+            return path, *_load(path)
+        except NewerCheckpointError:
+            raise
+        except CheckpointError as error:
+            reason = reason or f"{path.name}: {error}"
+            warnings.warn(f"checkpoint {path.name} is skipped: {error}", stacklevel=2)
+    if not found:
+        return None
+    raise CheckpointError(
+        f"none of the {len(found)} checkpoints in {root} can be loaded ({reason}); restore one of "
+        "them, or move that folder away to begin the run anew"
+    )
+
+
 def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """Tensors by group, on the CPU, and the state of one checkpoint: all of it or an error.
-
-    The bytes that are hashed are the bytes that are read, so a file that changes meanwhile is
-    found.
 
     Raises:
         CheckpointError: If anything is missing, damaged, edited, or not what a checkpoint may
             hold.
     """
     path = Path(path)
-    tensors: dict[str, dict[str, Tensor]] = {}
-    state: dict[str, Any] = {}
     try:
-        for name, (size, digest) in read_manifest(path).files.items():
-            with open_member(path, name, size) as handle:
-                data = handle.read()
-            compare_digest(name, hashlib.sha256(data).hexdigest(), digest)
-            if name == STATE:
-                state = json_mapping(name, data)
-            else:
-                tensors[name.removesuffix(SUFFIX)] = _tensors(name, data)
+        return _load(path)
     except (CheckpointError, OSError) as error:
         raise CheckpointError(
             f"checkpoint {path} cannot be loaded: {error}; use another one or restore the file"
         ) from error
+
+
+def _load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Tensors and state of a checkpoint; the bytes that are hashed are those that are read."""
+    tensors: dict[str, dict[str, Tensor]] = {}
+    state: dict[str, Any] = {}
+    for name, (size, digest) in read_manifest(path).files.items():
+        with open_member(path, name, size) as handle:
+            data = handle.read()
+        compare_digest(name, hashlib.sha256(data).hexdigest(), digest)
+        if name == STATE:
+            state = json_mapping(name, data)
+        else:
+            tensors[name.removesuffix(SUFFIX)] = _tensors(name, data)
     return tensors, state
 
 

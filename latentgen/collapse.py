@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from .tensors import Batch, not_finite
 
 SATURATED = 0.02
 """Discriminator loss (nats, 2 ln 2 at a draw) below which it counts as saturated."""
@@ -70,3 +72,10 @@ class CollapseWatch:
                 f"the discriminator has been saturated for {self.saturated_rows} log rows at step {step}; raise r1 or "
                 f"lower discriminator_lr. The last good checkpoint is {self._good}."
             )
+
+
+def left_out(step: int, parts: Sequence[Batch]) -> str:
+    """Why a step was left out, as far as its data tell."""
+    bad = sorted({name for part in parts for name in not_finite(part)})
+    reason = f"its data hold NaN or infinity in {', '.join(bad)}" if bad else "its data are finite: lower lr or clip"
+    return f"step {step} is left out, as all are whose gradients are not finite; {reason}."

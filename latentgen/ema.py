@@ -117,9 +117,13 @@ class EMA:
         """Restore what `state_dict` gave: all of it or an error. The count `updates` is set apart.
 
         Raises:
-            ValueError: If the names or shapes do not fit.
+            ValueError: If the names or shapes do not fit, or a number is not finite or of another kind.
         """
         _check_names("state", state, self._shadows)
+        for name, shadow in self._shadows.items():
+            floats = shadow.is_floating_point()
+            if state[name].is_floating_point() != floats or (floats and not state[name].isfinite().all()):
+                raise ValueError(f"state has {name!r} of {state[name].dtype}; expected finite {shadow.dtype}.")
         for name, shadow in self._shadows.items():
             shadow.copy_(state[name])
 

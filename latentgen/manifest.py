@@ -23,8 +23,9 @@ from typing import Any
 __all__ = [
     "CheckpointError",
     "Manifest",
+    "NewerCheckpointError",
     "compare_digest",
-    "is_sound",
+    "is_damaged",
     "json_mapping",
     "newest_first",
     "open_member",
@@ -42,6 +43,10 @@ _PUBLISHED = re.compile(r"step_(\d{8,18})|\.old-(\d{8,18})-\d+")
 
 class CheckpointError(ValueError):
     """A checkpoint that is incomplete, damaged, edited or of an unknown format."""
+
+
+class NewerCheckpointError(CheckpointError):
+    """A checkpoint that a later version of latentgen wrote: nothing is known to be wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def read_manifest(folder: Path) -> Manifest:
     content = json_mapping(MANIFEST, data)
     version = content.get("format")
     if type(version) is int and version > FORMAT:
-        raise CheckpointError(
+        raise NewerCheckpointError(
             f"{MANIFEST} has format {version}, this version reads {FORMAT}: upgrade latentgen"
         )
     digest = content.pop("digest", None)
@@ -171,14 +176,19 @@ def json_mapping(name: str, data: bytes) -> dict[str, Any]:
     return value
 
 
-def is_sound(folder: Path) -> bool:
-    """Whether a checkpoint looks whole by names and sizes, without reading the weights."""
+def is_damaged(folder: Path) -> bool | None:
+    """Whether a checkpoint lacks something by names and sizes; None if that cannot be told.
+
+    Weights are not read. A disk that refuses and a later format say nothing of the checkpoint.
+    """
     try:
         for name, (size, _) in read_manifest(folder).files.items():
             open_member(folder, name, size).close()
-    except (CheckpointError, OSError):
-        return False
-    return True
+    except (NewerCheckpointError, OSError):
+        return None
+    except CheckpointError:
+        return True
+    return False
 
 
 def newest_first(root: Path) -> list[Path]:

@@ -70,7 +70,21 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) ->
     Args:
         optimizer: a new one, of the same parameters.
         state: what ``state_dict`` of the stored one gave.
+
+    Raises:
+        ValueError: if a moment is not a finite tensor of its parameter's shape.
     """
+    moments = {number: values for number, values in state["state"].items() if isinstance(values, dict)}
+    owners = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, parameter in enumerate(owners):
+        for name, moment in moments.get(number, {}).items():
+            if not isinstance(moment, Tensor) or moment.dim() == 0:
+                continue
+            if moment.shape != parameter.shape or not moment.is_floating_point() or not moment.isfinite().all():
+                raise ValueError(
+                    f"{name} of parameter {number} is a {moment.dtype} of shape {list(moment.shape)}; expected finite "
+                    f"floats of shape {list(parameter.shape)}: resume from another checkpoint."
+                )
     present = [{name: group[name] for name in _OPTIONS if name in group} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, own in zip(optimizer.param_groups, present, strict=True):

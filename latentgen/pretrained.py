@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .component import describe
 from .config import build
-from .storage import export_safetensors, read_safetensors
+from .storage import export_safetensors, read_safetensors, replace_file
 
 if TYPE_CHECKING:
     from .autoencoder import Autoencoder
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 FORMAT = 1
 _STATE = "modality."
+_PARTS = ("modality", "autoencoder", "prior")
 
 
 class PretrainedMixin:
@@ -31,7 +32,7 @@ class PretrainedMixin:
 
     def config(self) -> dict[str, Any]:
         """The model's configuration as plain data."""
-        parts = {name: describe(getattr(self, name)) for name in ("modality", "autoencoder", "prior")}
+        parts = {name: describe(getattr(self, name)) for name in _PARTS}
         return {"format": FORMAT, **parts}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -44,18 +45,25 @@ class PretrainedMixin:
         """Take weights as :meth:`tensors` gives them.
 
         Raises:
-            ValueError: naming missing and unexpected weights and those of another shape; nothing is changed then.
+            ValueError: naming missing and unexpected weights, those of another shape or kind of number, and those
+                that are not finite; nothing is changed then.
         """
         assert isinstance(self, nn.Module)
         weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_STATE)}
         own = self.state_dict()
         missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-        shapes = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
-        if missing or extra or shapes:
+        both = sorted(own.keys() & weights.keys())
+        shapes = [name for name in both if own[name].shape != weights[name].shape]
+        kinds = [name for name in both if not _same_kind(own[name], weights[name])]
+        if missing or extra or shapes or kinds:
             raise ValueError(
                 f"the weights do not fit the model: missing {missing[:5]}, unexpected {extra[:5]}, "
-                f"of another shape {sorted(shapes)[:5]}; build the model from the configuration stored beside them."
+                f"of another shape {shapes[:5]}, of another kind of number {kinds[:5]}; build the model from the "
+                "configuration stored beside them."
             )
+        broken = [name for name in both if weights[name].is_floating_point() and not weights[name].isfinite().all()]
+        if broken:
+            raise ValueError(f"the weights {broken[:5]} hold NaN or infinity; take another checkpoint or export.")
         self.modality.load_state(
             {name.removeprefix(_STATE): tensor for name, tensor in tensors.items() if name.startswith(_STATE)}
         )
@@ -66,7 +74,7 @@ class PretrainedMixin:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         export_safetensors(target / WEIGHTS, self.tensors(), self.config())
-        (target / "README.md").write_text(self._card(), encoding="utf-8")
+        replace_file(target / "README.md", self._card().encode())
         return target
 
     @classmethod
@@ -90,8 +98,7 @@ class PretrainedMixin:
                 f"{source} has model format {config.get('format')!r} and this version reads {FORMAT}; "
                 "load it with the latentgen version that wrote it."
             )
-        parts = [build(config[name], trust_remote_code) for name in ("modality", "autoencoder", "prior")]
-        model = cls(*parts)
+        model = cls(*(_part(config, name, source, trust_remote_code) for name in _PARTS))
         model.load_tensors(tensors)
         assert isinstance(model, nn.Module)
         model.eval()
@@ -137,6 +144,27 @@ class PretrainedMixin:
         )
 
 
+def _same_kind(own: Tensor, given: Tensor) -> bool:
+    """Whether numbers keep their meaning: floats of any precision are floats, everything else must be equal."""
+    return own.dtype == given.dtype or (own.is_floating_point() and given.is_floating_point())
+
+
+def _part(config: Mapping[str, Any], name: str, source: str | Path, trust: bool) -> Any:
+    """One part of a model, built from its configuration and of the kind that it must be."""
+    from .autoencoder import Autoencoder
+    from .modality import Modality
+    from .prior import Prior
+
+    kind = dict(zip(_PARTS, (Modality, Autoencoder, Prior), strict=True))[name]
+    part = build(config.get(name), trust)
+    if not isinstance(part, kind):
+        raise ValueError(
+            f"{source} has a {type(part).__name__} for its {name}; expected a {kind.__name__}: it is no model of "
+            "latentgen, or its header was edited."
+        )
+    return part
+
+
 def _locate(source: str | Path, revision: str | None) -> Path:
     path = Path(source)
     if path.is_file():
@@ -151,6 +179,15 @@ def _locate(source: str | Path, revision: str | None) -> Path:
         )
     if str(source).count("/") != 1 or str(source).startswith((".", "/")):
         raise FileNotFoundError(f"{source} does not exist; give a folder, a model file or a hub name (owner/name).")
+    if path.parent.is_dir():
+        raise FileNotFoundError(f"{source} does not exist in the folder {path.parent}; give a run folder that does.")
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    return Path(hf_hub_download(str(source), WEIGHTS, revision=revision))
+    try:
+        return Path(hf_hub_download(str(source), WEIGHTS, revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise FileNotFoundError(
+            f"{source} is no folder or file here, and the hub gave no {WEIGHTS} of that name ({type(error).__name__}); "
+            "check the path, or the name and the connection."
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -174,7 +175,7 @@ class MetricsLog:
             self._cut(resumed_step)
             self._append({"step": resumed_step, "event": _RESUMED})
         elif self.path.exists() and self.path.stat().st_size:
-            os.replace(self.path, self.path.with_name(f"{self.path.stem}.previous.jsonl"))
+            os.replace(self.path, _unused(self.path.with_name(f"{self.path.stem}.previous.jsonl")))
 
     def write(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
         """Append one row. A disk that refuses is a warning, not the end of the run.
@@ -215,6 +216,12 @@ class MetricsLog:
                 kept += line + b"\n"
         if kept != data:
             replace_file(self.path, kept)
+
+
+def _unused(path: Path) -> Path:
+    """The path itself, or the first free one of ``stem-2.suffix``, ``stem-3.suffix``, ...."""
+    names = itertools.chain([path], (path.with_stem(f"{path.stem}-{n}") for n in itertools.count(2)))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def read_metrics(path: Path) -> list[dict[str, float | None]]:

@@ -94,8 +94,9 @@ def read_run(run: Path) -> RunContents:
     contents.config_text = hide_secrets(_text(run / "config.yaml", contents.problems))
     contents.config = _yaml(contents.config_text, contents.problems)
     contents.environment = _flat(_json(run / "env.json", contents.problems))
-    contents.metrics = read_metrics(run / "metrics.jsonl")
-    contents.marks = resume_steps(run / "metrics.jsonl")
+    if _own_file(run / "metrics.jsonl", contents.problems):
+        contents.metrics = read_metrics(run / "metrics.jsonl")
+        contents.marks = resume_steps(run / "metrics.jsonl")
     contents.evaluation = _json(run / "evaluation.json", contents.problems)
     contents.samples = _pictures(run / "samples", contents.problems)
     contents.plots = _pictures(run / "plots", contents.problems)
@@ -121,9 +122,16 @@ def _is_secret(name: str, value: str) -> bool:
     return bool(_SECRET_NAME.search(name)) and len(value) >= 8 and not value.isspace()
 
 
+def _own_file(path: Path, problems: list[str]) -> bool:
+    """Whether there is a file that is the run's own."""
+    if path.is_symlink():
+        problems.append(f"{path.name} is left out: it is a link")
+    return path.is_file() and not path.is_symlink()
+
+
 def _text(path: Path, problems: list[str]) -> str:
-    """A text file, cut where it gets long; empty if it is not there."""
-    if not path.is_file():
+    """A text file, cut where it gets long; empty if it is not there, or a link, which may point anywhere."""
+    if not _own_file(path, problems):
         return ""
     try:
         with open(path, encoding="utf-8", errors="replace") as handle:
@@ -135,7 +143,7 @@ def _text(path: Path, problems: list[str]) -> str:
 
 
 def _json(path: Path, problems: list[str]) -> dict[str, Any]:
-    if not path.is_file():
+    if not _own_file(path, problems):
         return {}
     try:
         value = json.loads(path.read_bytes())

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from .modality import Dataset, Modality
+from .signals import leave_to_the_parent
 from .tensors import Batch
 
 
@@ -83,6 +84,7 @@ def _loader(
         num_workers=workers,
         generator=torch.Generator().manual_seed(seed),
         persistent_workers=workers > 0,
+        worker_init_fn=leave_to_the_parent,
     )
 
 

@@ -99,3 +99,16 @@ def scale_gradient(z: Tensor, factor: Tensor) -> Tensor:
     """
     result: Tensor = _ScaleGradient.apply(z, factor)  # type: ignore[no-untyped-call]
     return result
+
+
+def not_finite(batch: Batch) -> list[str]:
+    """Names of the tensors of a batch that hold NaN or infinity; whole rows of NaN are conditions left out."""
+    found = []
+    for name, value in batch.items():
+        rows = value.flatten(1) if value.dim() > 1 else value.reshape(-1, 1)
+        bad = ~rows.isfinite()
+        if name == "condition":
+            bad = bad & ~rows.isnan().all(1, keepdim=True)
+        if bool(bad.any()):
+            found.append(name)
+    return found

@@ -10,27 +10,28 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from .checkpoint import RunLock, latest_checkpoint, load_checkpoint, save_checkpoint
-from .collapse import CollapseWatch, TrainingDiverged
+from .checkpoint import RunLock, latest_checkpoint, load_latest, save_checkpoint
+from .collapse import CollapseWatch, TrainingDiverged, left_out
 from .component import describe
 from .encoded import EncodedData, check_frozen
+from .launch import make_accelerator
 from .modality import Dataset
 from .model import LatentGenerativeModel
 from .objective import Objective
 from .optimizers import clip_by_group
 from .progress import MetricsLog, Progress
 from .run import write_run_header
+from .signals import noted
 from .stream import BatchStream, shuffled, stream_loader
 from .tensors import Batch
 from .training_options import TrainingOptions, learning_rate
-from .training_state import TrainingState
+from .training_state import TrainingState, check_counters, differences
 
 Hook = Callable[["Trainer"], None]
 
@@ -80,17 +81,14 @@ class Trainer:
         if not objectives:
             raise ValueError("objectives is empty; give at least one, for example JointELBO(autoencoder, prior).")
         self.options = options if options is not None else TrainingOptions()
-        self.accelerator = accelerator or Accelerator(
-            mixed_precision=self.options.precision,
-            log_with=list(self.options.trackers) or None,
-            project_dir=str(run),
-        )
+        self.accelerator = accelerator or make_accelerator(self.options, run)
         self.run, self.hooks, self.quiet = Path(run), list(hooks), quiet
         self.model = model.to(self.accelerator.device)
         self.step, self.skipped, self.resumed_from = 0, 0, 0
         self._skipped_in_a_row, self._signal = 0, 0
         self._collapse = CollapseWatch(self.options.saturation_limit, lambda: latest_checkpoint(self.run))
         self._last_losses: dict[str, Tensor] = {}
+        self._parts: list[Batch] = []
         self._objectives = [objective.to(self.accelerator.device) for objective in objectives]
         if self.options.cache_posteriors:
             check_frozen(self.model.autoencoder, [m for o in self._objectives for m in o.groups().values()])
@@ -108,13 +106,15 @@ class Trainer:
 
         Raises:
             TrainingDiverged: if gradients stay non-finite.
-            SystemExit: after SIGTERM or SIGINT, once the step is done and a checkpoint is written (code 128 + signal).
+            CheckpointError: if the run has checkpoints and none of them can be loaded.
+            SystemExit: after SIGTERM, SIGINT or SIGHUP, once the step is done and a checkpoint is written (code 128 +
+                signal).
             RuntimeError: if another process trains in this folder.
         """
         self.run.mkdir(parents=True, exist_ok=True)
         lock = RunLock(self.run) if self.accelerator.is_main_process else contextlib.nullcontext()
         state = torch.random.get_rng_state()
-        with lock, self._signals():
+        with lock, noted(self._note):
             try:
                 self._resume()
                 self._prepare()
@@ -172,7 +172,7 @@ class Trainer:
         """One optimizer step of every objective."""
         options = self.options
         torch.manual_seed(step_seed(options.seed, self.step, self.accelerator.process_index))
-        parts = [self._to_device(next(loader)) for _ in range(options.accumulation)]
+        parts = self._parts = [self._to_device(next(loader)) for _ in range(options.accumulation)]
         for objective, wrapped, optimizers in zip(self._objectives, self._wrapped, self.optimizers, strict=True):
             first = round(objective.begins * options.steps)
             if self.step < first:
@@ -209,6 +209,8 @@ class Trainer:
     def _skip(self) -> None:
         self.skipped += 1
         self._skipped_in_a_row += 1
+        if self.skipped == 1:
+            warnings.warn(left_out(self.step, self._parts), stacklevel=4)
         if self._skipped_in_a_row < self.options.skip_limit:
             return
         kept = latest_checkpoint(self.run)
@@ -273,19 +275,19 @@ class Trainer:
         save_checkpoint(self.run, self.step, tensors, state, keep=self.options.keep)
 
     def _resume(self) -> None:
-        found = latest_checkpoint(self.run)
-        if found is None:
-            if self.accelerator.is_main_process:
-                write_run_header(self.run, self.model, self._objectives, self.options)
+        resumed = load_latest(self.run)
+        if resumed is None:
+            self._write_header()
             return
-        tensors, state = load_checkpoint(found)
-        changed = [
-            f"{name} was {value!r} and is {now!r}"
-            for name, value in state["options"].items()
-            if (now := describe(asdict(self.options)).get(name)) != value and name not in ("workers", "trackers")
-        ]
+        found, tensors, state = resumed
+        check_counters(found.name, state)
+        options, config = describe(asdict(self.options)), self.model.config()
+        changed = differences(state["options"], {k: v for k, v in options.items() if k not in ("workers", "trackers")})
+        other = differences(state["config"], config)
         if changed and self.accelerator.is_main_process:
             warnings.warn(f"the run is resumed with other options: {'; '.join(changed)}.", stacklevel=3)
+        if other and self.accelerator.is_main_process:
+            warnings.warn(f"the run is resumed with another model or data: {'; '.join(other)}.", stacklevel=3)
         if state["world"] != self.accelerator.num_processes:
             warnings.warn(
                 f"the run was made by {state['world']} processes and is resumed by {self.accelerator.num_processes}: "
@@ -293,11 +295,17 @@ class Trainer:
                 stacklevel=3,
             )
         self._state.restore(tensors, state)
+        if changed or other:
+            self._write_header()
         self.step = self.resumed_from = int(state["step"])
         self.skipped = int(state["skipped"])
         self._clock = {name: float(state[name]) for name in self._clock}
         if self._shows:
             print(f"Resumed at step {self.step} from {found.name}.", flush=True)
+
+    def _write_header(self) -> None:
+        if self.accelerator.is_main_process:
+            write_run_header(self.run, self.model, self._objectives, self.options)
 
     def _finish(self) -> LatentGenerativeModel:
         self.accelerator.wait_for_everyone()
@@ -334,21 +342,5 @@ class Trainer:
             self.model.save_pretrained(self.run / "export")
         self.accelerator.wait_for_everyone()
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the run after the step, with a checkpoint."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self._signal = number
-
-        kinds = (signal.SIGTERM, signal.SIGINT)
-        try:
-            before = [signal.signal(kind, note) for kind in kinds]
-        except ValueError:  # not in the main thread: signals stay as they are
-            yield
-            return
-        try:
-            yield
-        finally:
-            for kind, handler in zip(kinds, before, strict=True):
-                signal.signal(kind, handler)
+    def _note(self, number: int) -> None:
+        self._signal = number

@@ -9,12 +9,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"tensors", "latents", "noise", "component", "distributions", "archive", "evaluating"},
+    {"tensors", "latents", "noise", "component", "distributions", "archive", "evaluating",
+     "conditions", "signals"},
     {"process", "weighting", "times", "chain"},
     {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "matching", "gan_prior", "architecture",
      "inpainting", "joining", "reading"},
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
-     "optimizers", "training_options", "collapse", "encoded"},
+     "optimizers", "training_options", "launch", "collapse", "encoded"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "training_state", "progress", "table", "plots"},
     {"recipe", "adversarial_recipe", "data_recipe", "autoguidance", "evaluation", "reproduction", "run", "run_contents",
      "report_charts", "report_sections", "report", "comparison", "comparison_cost", "comparison_report",

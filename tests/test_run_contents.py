@@ -132,3 +132,16 @@ def test_secrets_of_the_environment_are_hidden(tmp_path: Path) -> None:
         "env.WANDB_API_KEY": "(hidden)",
         "env.n": "1, 2",
     }
+
+
+def test_a_link_is_not_read_whatever_it_is_called(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('root: x\n{"step": 1, "loss": 2}\n')
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.yaml", "env.json", "evaluation.json", "metrics.jsonl"):
+        (run / name).symlink_to(secret)
+    contents = read_run(run)
+    assert (contents.config_text, contents.config, contents.environment, contents.evaluation) == ("", {}, {}, {})
+    assert contents.metrics == [] and contents.marks == []
+    assert sum("is left out: it is a link" in problem for problem in contents.problems) == 4
