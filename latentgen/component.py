@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,17 @@ def _recording(init: Any) -> Any:
     return wrapper
 
 
+def main_script() -> str:
+    """The name that the running script has as a module; empty if it is none, as in a notebook."""
+    path = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    return path.stem if path.suffix == ".py" and path.stem.isidentifier() and path.stem != "__main__" else ""
+
+
 def class_path(cls: type) -> str:
     """Dotted path of a class as written in a configuration, by its shortest importable public package."""
     module, name = cls.__module__, cls.__qualname__
+    if module == "__main__" and (script := main_script()):
+        return f"{script}.{name}"  # by which another program can import it
     parts = module.split(".")
     for end in range(1, len(parts)):
         package = ".".join(parts[:end])
@@ -86,3 +95,15 @@ def describe(value: Any) -> Any:
         lost = any(item is None and given is not None for item, given in zip(items, value, strict=True))
         return None if lost else items
     return None
+
+
+def require_kind(name: str, value: object, kind: type, optional: bool = True) -> None:
+    """Refuse an argument of another class, such as the name of one or the class itself.
+
+    Raises:
+        TypeError: naming the argument, what was given and what is expected.
+    """
+    if isinstance(value, kind) or (optional and value is None):
+        return
+    given = f"the class {value.__name__}" if isinstance(value, type) else f"{value!r} ({type(value).__name__})"
+    raise TypeError(f"{name} is {given[:200]}; give an object that is a {kind.__name__}.")

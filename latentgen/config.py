@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from .component import Component
+from .component import Component, main_script
 from .latents import LatentSpec
 
 TRUSTED_PACKAGES = ("latentgen", "modalities")
@@ -34,6 +34,8 @@ def find_component(path: str, trust_remote_code: bool = False) -> type[Component
         ValueError: if the package is not trusted, or if the path is not a component class.
     """
     module_name, _, name = path.replace(":", ".").rpartition(".")
+    if module_name == main_script() and _is_component(getattr(sys.modules["__main__"], name, None)):
+        module_name = "__main__"
     package = module_name.split(".")[0]
     known = _is_component(getattr(sys.modules.get(module_name), name, None))
     if not known and package not in trusted_packages() and not trust_remote_code:
@@ -44,7 +46,10 @@ def find_component(path: str, trust_remote_code: bool = False) -> type[Component
     try:
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"class_path is {path!r}, which cannot be imported ({error}); check its spelling.") from error
+        raise ValueError(
+            f"class_path is {path!r}, which cannot be imported ({error}); check its spelling, or put the folder of its "
+            "file on PYTHONPATH."
+        ) from error
     if not _is_component(found):
         raise ValueError(f"class_path is {path!r}, which is not a latentgen component; name a class of one.")
     component: type[Component] = found
@@ -71,11 +76,17 @@ def build(value: Any, trust_remote_code: bool = False) -> Any:
         return value
     if set(value) == {"latent_spec"}:
         spec = value["latent_spec"]
-        return LatentSpec(tuple(spec["shape"]), spec["layout"], spec["masked"])
+        try:
+            return LatentSpec(tuple(spec["shape"]), spec["layout"], spec["masked"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"latent_spec is {spec!r}; expected shape, layout and masked.") from error
     if "class_path" not in value:
         return {key: build(item, trust_remote_code) for key, item in value.items()}
     cls = find_component(str(value["class_path"]), trust_remote_code)
-    arguments = {key: build(item, trust_remote_code) for key, item in dict(value.get("init_args") or {}).items()}
+    given = value.get("init_args") or {}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"init_args of {value['class_path']} is {given!r}; expected a mapping of its arguments.")
+    arguments = {key: build(item, trust_remote_code) for key, item in given.items()}
     try:
         return cls(**arguments)
     except TypeError as error:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from .architecture import Architecture, TransformerArchitecture
 from .autoencoder import Autoencoder, StandardizedAutoencoder
-from .component import Component
+from .component import Component, require_kind
 from .denoiser import Denoiser, MixedDenoiser, NoiseDenoiser, VelocityDenoiser
 from .latents import LatentSpec
 from .modality import Modality
@@ -181,6 +181,13 @@ class LSGM(Recipe):
     ) -> None:
         if prior is not None and autoencoder is None:
             raise ValueError("prior is given without autoencoder; give the one whose latents it learned as well.")
+        for name, value, kind in (
+            ("process", process, Process), ("weighting", weighting, Weighting), ("times", times, TimeSampler),
+            ("prior_times", prior_times, TimeSampler), ("network", network, Architecture),
+        ):
+            require_kind(name, value, kind)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum is {momentum}; give the share of a batch in running statistics, in [0, 1).")
         self.self_condition, self.momentum, self.network = self_condition, momentum, network
         self.autoencoder, self.prior = autoencoder, prior
         self.process = process if process is not None else VPSDE()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
+
+_RATES = ("lr", "autoencoder_lr", "generator_lr", "discriminator_lr", "matrix_lr")
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,31 @@ class TrainingOptions:
     trackers: Sequence[str] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "log_every", "keep"):
+        if isinstance(self.trackers, str):
+            object.__setattr__(self, "trackers", (self.trackers,))
+        for option in fields(self):
+            kinds = {"int": (int,), "float": (int, float)}.get(str(option.type))
+            value = getattr(self, option.name)
+            if kinds is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+                raise TypeError(f"{option.name} is {value!r}; give a number ({option.type}).")
+        for name in ("betas", "adversarial_betas"):
+            pair = getattr(self, name)
+            if len(pair) != 2 or not all(0 <= beta < 1 for beta in pair):
+                raise ValueError(f"{name} is {pair!r}; give two numbers in [0, 1).")
+        for name in ("steps", "batch_size", "accumulation", "log_every", "keep", "skip_limit", "saturation_limit"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("workers", "checkpoint_every", "seed"):
+            if not 0 <= getattr(self, name) < 2**63:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be a whole number from 0 to 2^63 - 1.")
+        for name in (*_RATES, "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be a number of at least 0.")
+        if not self.clip > 0:
+            raise ValueError(f"clip is {self.clip}; it must be above 0: a gradient norm, or .inf for no clipping.")
+        for name in ("warmup", "final_lr", "ema"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be a share, from 0 to 1.")
         if self.optimizer not in ("muon", "adamw"):
             raise ValueError(f"optimizer is {self.optimizer!r}; choose muon or adamw.")
         if self.precision not in ("no", "bf16"):

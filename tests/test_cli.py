@@ -325,11 +325,24 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     given = ["train", config(tmp_path), "--no-evaluate"]
-    assert main(given) == 0
-    weights = next((tmp_path / "run" / "checkpoints").glob("step_*/model.safetensors"))
-    weights.write_bytes(weights.read_bytes()[:-3])
+    assert main([*given, "--trainer.checkpoint_every", "1"]) == 0
+    weights = sorted((tmp_path / "run" / "checkpoints").glob("step_*/model.safetensors"))
+    weights[-1].write_bytes(weights[-1].read_bytes()[:-3])
     assert main(given) == 0
     assert "warning: checkpoint step_00000002 is skipped" in capfd.readouterr().err
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_anew(tmp_path: Path, fails: Any) -> None:
+    given = ["train", config(tmp_path), "--no-evaluate"]
+    assert main(given) == 0
+    (weights,) = (tmp_path / "run" / "checkpoints").glob("step_*/model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-3])
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert "none of the 1 checkpoints in" in (message := fails(*given)) and "move that folder away" in message
+    kept = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert {path: kept[path] for path in before if path.suffix != ".lock"} == {
+        path: data for path, data in before.items() if path.suffix != ".lock"
+    }
 
 
 # evaluate, report

@@ -17,6 +17,7 @@ Command = Callable[[argparse.Namespace], int]
 
 USER_ERRORS = (ValueError, TypeError, OSError, ImportError, RuntimeError)
 USAGE_ERROR = 2
+INTERRUPTED = 130
 DEBUG = "LATENTGEN_DEBUG"
 
 DESCRIPTION = """\
@@ -45,13 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; those of this process when None.
 
     Returns:
-        The exit code: 0, 1 when a check fails or training diverges, 2 for a user's error.
+        The exit code: 0, 1 when a check fails or training diverges, 2 for a user's error, 130 for Ctrl-C.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             return _run(given)
+    except KeyboardInterrupt:
+        print("latentgen: interrupted.", file=sys.stderr)
+        return INTERRUPTED
     except USER_ERRORS as error:
         if os.environ.get(DEBUG, "") not in ("", "0"):
             raise

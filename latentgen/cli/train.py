@@ -22,6 +22,7 @@ from ..reproduction import check_published
 from ..storage import replace_file
 from ..trainer import Trainer, every
 from ..training_options import TrainingOptions
+from .aliases import refuse_bombs
 from .names import full_name
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def train(arguments: Sequence[str]) -> int:
     torch.set_num_threads(job.settings.threads or torch.get_num_threads())
     torch.manual_seed(job.options.seed)
     prepared = job.recipe.prepare(job.modality)
+    if job.settings.evaluate:
+        len(job.modality.dataset("test"))  # a source without test data is refused now, not after the training
     trainer = Trainer(
         prepared.model, prepared.objectives, job.run, job.options, _hooks(job), quiet=job.settings.quiet
     )
@@ -131,6 +134,7 @@ def read_job(arguments: Sequence[str]) -> Job:
     if given and not given[0].startswith("-"):
         config = Path(given.pop(0))
         given = ["--config", str(config), *given]
+    refuse_bombs(config)
     _know_short_names(given, config)
     _restrict_imports(given, config, trust)
     parser = make_parser()

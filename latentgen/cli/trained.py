@@ -122,7 +122,11 @@ def load_model(options: argparse.Namespace) -> LatentGenerativeModel:
         text = str(error).replace("trust_remote_code=True", "--trust-remote-code")
         raise ValueError(text) from error
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(options.device or default)
+    try:
+        return model.to(options.device or default)
+    except (AssertionError, RuntimeError) as error:
+        given, reason = options.device or default, str(error).splitlines()[0]
+        raise ValueError(f"device is {given!r}, which cannot be used here ({reason}); try cpu.") from error
 
 
 def _sample(options: argparse.Namespace) -> int:
@@ -202,14 +206,16 @@ def _evaluate(options: argparse.Namespace) -> int:
         model.modality.use_features(model.modality.features_from(options.features))
     result = evaluate(model, options.samples, options.sets, calls, options.sampler, options.seed)
     run = Path(options.run)
+    found = beside_published(model, result, published, run) if published else {}
+    if published:
+        print(json.dumps(found, indent=1) if options.json else format_reproduction(found), flush=True)
+    else:
+        print(json.dumps(result, indent=1) if options.json else format_table(result), flush=True)
+    # written after it was printed: a full disk does not cost the measurement
     if run.is_dir() and not overrides and options.features is None:
         write_evaluation(run, result)
     if published:
-        found = beside_published(model, result, published, run)
         write_reproduction(run, found)
-        print(json.dumps(found, indent=1) if options.json else format_reproduction(found))
-        return 0
-    print(json.dumps(result, indent=1) if options.json else format_table(result))
     return 0
 
 
