@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from .foreign import load_foreign, load_weights
 from .kneser_ney import KneserNey
 from .ngrams import words
 
@@ -96,7 +97,7 @@ class CausalEvaluator(Evaluator):
         device: where it runs; the CPU unless given.
 
     Raises:
-        ValueError: if its tokenizer has neither a start nor an end token to begin with.
+        ValueError: if it needs code of its own, or its tokenizer has neither a start nor an end token to begin with.
     """
 
     def __init__(
@@ -105,9 +106,8 @@ class CausalEvaluator(Evaluator):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.source, self.length, self.batch_size, self.device = str(source), length, batch_size, torch.device(device)
-        self.tokenizer = AutoTokenizer.from_pretrained(self.source)
-        found: Any = AutoModelForCausalLM.from_pretrained(self.source, use_safetensors=True)
-        self.model = found.to(self.device).eval()
+        self.tokenizer = load_foreign(AutoTokenizer, self.source, split_special_tokens=True)
+        self.model = load_weights(AutoModelForCausalLM, self.source).to(self.device).eval()
         starts = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
         start = next((number for number in starts if number is not None), None)
         if start is None:

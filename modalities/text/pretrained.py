@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,6 +15,7 @@ from latentgen.distributions import DiagonalGaussian, Likelihood
 from latentgen.tensors import Batch
 
 from .decoding import Decoded, Decoding
+from .foreign import load_weights, network_of
 from .latent_noise import LatentNoise, read_through
 from .likelihood import EOS, PAD, AutoregressiveTokens, ParallelTokens, Stepper, TokenLikelihood
 from .networks import DecoderName, bidirectional, cache_name, embedding_like
@@ -60,7 +60,8 @@ class PretrainedAutoencoder(Autoencoder):
             ``Decoding`` may have a ``noise`` (``modalities.text.latent_noise``); 0 is without.
 
     Raises:
-        ValueError: if the decoder has another name, or the model has fewer tokens than the tokenizer.
+        ValueError: if the decoder has another name, the architecture is none (``modalities.text.foreign``), or the
+            model has fewer tokens than the tokenizer.
     """
 
     to_inner: Tensor
@@ -91,7 +92,7 @@ class PretrainedAutoencoder(Autoencoder):
         self.kind, self.length, self.freeze, self.token_dropout = decoder, length, freeze, token_dropout
         self.decoding, self.begin = decoding, list(begin)
         self.register_buffer("to_inner", renumbering(vocabulary, (specials[0], specials[1], specials[2])))
-        whole = _from_config(architecture)
+        whole = network_of(architecture)
         self.start, size, known = _sizes(whole.config)
         _check_vocabulary(self.to_inner, specials[1], known)
         # the parallel decoder is a new one: weights that get no gradient would hold up a distributed run
@@ -126,7 +127,7 @@ class PretrainedAutoencoder(Autoencoder):
         """
         from transformers import AutoModelForSeq2SeqLM
 
-        found: Any = AutoModelForSeq2SeqLM.from_pretrained(str(source), use_safetensors=True)
+        found = load_weights(AutoModelForSeq2SeqLM, source)
         begin = tokenizer.begin()
         own = cls(found.config.to_json_string(), len(tokenizer), list(tokenizer.specials), begin, length, **options)
         weights = found if own.kind == "autoregressive" else found.get_encoder()
@@ -226,24 +227,13 @@ class StateStepper:
         return self.decoder.own_numbers(out.logits[:, -1])
 
 
-def _from_config(architecture: str) -> Any:
-    """An encoder-decoder with random weights.
-
-    Raises:
-        ValueError: if the text is no configuration of one.
-    """
-    from transformers import AutoConfig, AutoModelForSeq2SeqLM
-
-    try:
-        models: Any = AutoModelForSeq2SeqLM
-        return models.from_config(AutoConfig.for_model(**json.loads(architecture)))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"architecture is no configuration of an encoder-decoder ({error}); give T5's.") from error
-
-
 def _sizes(config: Any) -> tuple[int, int, int]:
     """Number of the decoder's first token, size of the features, number of tokens."""
-    return int(config.decoder_start_token_id), int(config.d_model), int(config.vocab_size)
+    names = ("decoder_start_token_id", "d_model", "vocab_size")
+    start, size, known = (getattr(config, name, None) for name in names)
+    if not (isinstance(start, int) and isinstance(size, int) and isinstance(known, int)):
+        raise ValueError(f"architecture has {names} {(start, size, known)}, and all three must be whole; give T5's.")
+    return start, size, known
 
 
 def _check_vocabulary(to_inner: Tensor, start: int, known: int) -> None:

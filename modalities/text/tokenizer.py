@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .foreign import load_foreign
 from .likelihood import BOS, EOS, PAD
 
 SPECIAL = ("<pad>", "<s>", "</s>")
@@ -57,11 +58,11 @@ class Tokenizer:
         """The tokenizer of a pretrained model, by its name on the hub or its folder.
 
         Raises:
-            ValueError: if it is not of the fast kind, or lacks a padding or end token.
+            ValueError: if it needs code of its own, is not of the fast kind, or lacks a padding or end token.
         """
         from transformers import AutoTokenizer
 
-        found = AutoTokenizer.from_pretrained(name)
+        found = load_foreign(AutoTokenizer, name)
         pad, eos = found.pad_token_id, found.eos_token_id
         if not found.is_fast or pad is None or eos is None:
             raise ValueError(f"tokenizer is {name!r}, which has no padding or end token or no fast form; take another.")
