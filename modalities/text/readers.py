@@ -1,23 +1,17 @@
-"""Readers of sentences: text files, tables, folders by their files' names, Hugging Face data sets, lists."""
+"""Readers of sentences: files, folders by their files' names, Hugging Face data sets, lists."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .files import CONTENT, SUFFIXES, checked, kind, read_file
+
 SPLITS = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
 """Beginnings of file names and names of parts, by split."""
-SUFFIXES = (".txt", ".csv", ".jsonl", ".json")
-TABLE = (".csv", ".jsonl", ".json")
 HOLD_OUT = 5
 """Where a source has no test part, every fifth sentence becomes it."""
-CONTENT = ("text", "sentence", "caption", "ref", "reference", "review", "content")
-"""Columns that are taken without being named."""
 
 
 def read_sentences(source: Any, split: str, column: str | None = None) -> list[str]:
@@ -25,13 +19,14 @@ def read_sentences(source: Any, split: str, column: str | None = None) -> list[s
 
     Args:
         source: a file (a line a sentence, CSV, JSON lines; also gzipped), a folder whose files' names begin with
-            train, valid (val, dev) or test, ``hf:NAME`` or a folder of ``save_to_disk``, a list of strings, or a
-            mapping from parts to lists.
+            train, valid (val, dev) or test (several of a part are read one after another), ``hf:NAME`` or a folder
+            of ``save_to_disk``, a list of strings, or a mapping from such names of parts to lists or files.
         split: "train", "valid" or "test".
         column: of a table; the first of a few usual names, or the only column, unless given.
 
     Raises:
-        ValueError: if the source, its part or its column is not there, or a file is no UTF-8.
+        ValueError: if the source, its part or its column is not there or not clear, or a file cannot be read
+            (``modalities.text.files``).
     """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; choose train, valid or test.")
@@ -45,7 +40,10 @@ def read_sentences(source: Any, split: str, column: str | None = None) -> list[s
 
 
 def _shown(source: Any) -> str:
-    return repr(source) if isinstance(source, str | Path) else f"the given {type(source).__name__}"
+    if not isinstance(source, str | Path):
+        return f"the given {type(source).__name__}"
+    text = repr(str(source))
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _part(parts: Mapping[str, list[str]], split: str) -> list[str]:
@@ -65,82 +63,74 @@ def _held(sentences: list[str], test: bool) -> list[str]:
 
 def _parts(source: Any, column: str | None) -> dict[str, list[str]]:
     if isinstance(source, Mapping):
-        return {str(name): [str(sentence) for sentence in part] for name, part in source.items()}
+        named = _named([str(name) for name in source])
+        parts = {str(name): part for name, part in source.items()}
+        return {split: _listed(parts[name], column, f"the part {name}") for split, name in named.items()}
     if isinstance(source, str) and source.startswith("hf:"):
         return _hub(source.removeprefix("hf:"), column)
     if isinstance(source, str | Path):
-        path = Path(source)
-        if not path.exists():
-            raise ValueError(f"data is {str(source)!r}, which does not exist; give a file, a folder or hf:NAME.")
-        if path.is_dir():
-            return _folder(path, column)
-        return {"train": _file(path, column)}
-    if isinstance(source, Sequence):
-        return {"train": [str(sentence) for sentence in source]}
-    raise ValueError(f"data is a {type(source).__name__}; give a path, hf:NAME, or lists of strings.")
+        path = _existing(source)
+        return _folder(path, column) if path.is_dir() else {"train": read_file(path, column)}
+    return {"train": _listed(source, column, "data")}
+
+
+def _listed(part: Any, column: str | None, name: str) -> list[str]:
+    if isinstance(part, str | Path):
+        return read_file(_existing(part), column)
+    if not isinstance(part, Sequence) or isinstance(part, bytes):
+        raise ValueError(f"{name} is a {type(part).__name__}; give a path, hf:NAME, or lists of strings.")
+    return [checked(str(sentence), f"{name}, sentence {number}") for number, sentence in enumerate(part, 1)]
+
+
+def _named(names: Sequence[str]) -> dict[str, str]:
+    """The name of each split's part."""
+    found: dict[str, str] = {}
+    for name in names:
+        split = next((split for split, begins in SPLITS.items() if name.lower().startswith(begins)), None)
+        if split is None or split in found:
+            why = "which is none of train, valid (val, dev) and test" if split is None else f"beside {found[split]!r}"
+            raise ValueError(f"data has the part {name!r}, {why}; give each part once, by such a name.")
+        found[split] = name
+    return found
+
+
+def _existing(source: str | Path) -> Path:
+    try:
+        if Path(source).exists():
+            return Path(source)
+    except OSError as error:
+        raise ValueError(f"data is {_shown(source)}, which cannot be read ({error.strerror}); give another.") from error
+    raise ValueError(f"data is {_shown(source)}, which does not exist; give a file, a folder or hf:NAME.")
 
 
 def _folder(folder: Path, column: str | None) -> dict[str, list[str]]:
     if (folder / "dataset_info.json").exists() or (folder / "dataset_dict.json").exists():
         return _hub(str(folder), column, disk=True)
     parts: dict[str, list[str]] = {}
-    files = sorted(path for path in folder.iterdir() if _kind(path) in SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if not path.is_dir())
     for split, names in SPLITS.items():
-        chosen = next((path for path in files if path.name.lower().startswith(names)), None)
-        if chosen is not None:
-            parts[split] = _file(chosen, column)
+        chosen = _readable([path for path in files if path.name.lower().startswith(names)])
+        if chosen:
+            parts[split] = [sentence for path in chosen for sentence in read_file(path, column)]
     if not parts:
-        raise ValueError(f"data is {str(folder)!r}, which has no file called train, valid or test; name one so.")
+        raise ValueError(f"data is {_shown(folder)}, which has no file called train, valid or test; name one so.")
     return parts
 
 
-def _kind(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
-
-
-def _file(path: Path, column: str | None) -> list[str]:
-    raw = path.read_bytes()
-    try:
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError) as error:
-        raise ValueError(f"{path.name} is no whole gzip file ({error}); get it again.") from error
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path.name} is no UTF-8 in line {line}; convert it.") from error
-    kind = _kind(path)
-    if kind == ".csv":
-        rows = list(csv.DictReader(io.StringIO(text)))
-        return _column(rows, column, path.name)
-    if kind in (".jsonl", ".json"):
-        return _column(_json_rows(text, path.name), column, path.name)
-    return text.splitlines()
-
-
-def _json_rows(text: str, name: str) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{name} has no JSON in line {number} ({error.msg}); give an object a line.") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{name} has a {type(row).__name__} in line {number}; give an object a line.")
-        rows.append(row)
-    return rows
-
-
-def _column(rows: Sequence[Mapping[str, Any]], column: str | None, name: str) -> list[str]:
-    if not rows:
-        return []
-    known = [str(key) for key in rows[0]]
-    chosen = column or next((key for key in CONTENT if key in known), known[0] if len(known) == 1 else None)
-    if chosen not in known:
-        raise ValueError(f"column is {column!r}, and {name} has {', '.join(known)}; name one of them.")
-    return [str(row.get(chosen) or "") for row in rows]
+def _readable(files: Sequence[Path]) -> list[Path]:
+    """Those that are read, of the files of a part; a part of none is refused, and so are copies in several formats."""
+    found: dict[str, Path] = {}
+    for path in files:
+        if kind(path) in SUFFIXES:
+            bare = path.name.lower().removesuffix(".gz").removesuffix(kind(path))
+            if bare in found:
+                both = f"both {found[bare].name!r} and {path.name!r}"
+                raise ValueError(f"data has {both}, as if one were a copy; move one of them away.")
+            found[bare] = path
+    if files and not found:
+        known = ", ".join(SUFFIXES)
+        raise ValueError(f"data has {files[0].name!r} as a part; give one of {known}, also .gz, or move it away.")
+    return list(found.values())
 
 
 def _hub(name: str, column: str | None, disk: bool = False) -> dict[str, list[str]]:
@@ -152,11 +142,20 @@ def _hub(name: str, column: str | None, disk: bool = False) -> dict[str, list[st
     sets = found if isinstance(found, datasets.DatasetDict) else {"train": found}
     parts: dict[str, list[str]] = {}
     for split, names in SPLITS.items():
-        chosen = next((part for part in sets if str(part).lower().startswith(names)), None)
+        chosen = _one([str(part) for part in sets if str(part).lower().startswith(names)], names, name)
         if chosen is not None:
             columns = sets[chosen].column_names
             picked = column or next((key for key in CONTENT if key in columns), columns[0])
             if picked not in columns:
                 raise ValueError(f"column is {column!r}, and {name} has {', '.join(columns)}; name one of them.")
-            parts[split] = [str(sentence) for sentence in sets[chosen][picked]]
+            cells = [cell or "" for cell in sets[chosen][picked]]
+            parts[split] = _listed(cells, column, f"{name}, part {chosen}")
     return parts
+
+
+def _one(found: Sequence[str], names: Sequence[str], source: str) -> str | None:
+    """The part of a split: the only one, or the one that has just such a name."""
+    exact = [part for part in found if part.lower() in (*names, "validation")]
+    if len(found) > 1 and len(exact) != 1:
+        raise ValueError(f"data is {source!r}, which has the parts {', '.join(found)}; give lists by part.")
+    return next(iter(exact or found), None)

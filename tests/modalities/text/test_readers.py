@@ -1,4 +1,4 @@
-"""Readers: every format, parts by name, damage named."""
+"""Readers: every format, parts by name, damage named, nothing left out silently."""
 
 from __future__ import annotations
 
@@ -37,13 +37,44 @@ def test_every_format(tmp_path, suffix) -> None:
 def test_a_folder_names_its_parts(tmp_path) -> None:
     for name, line in (("train.en.txt", "a"), ("valid.en.txt", "b"), ("test_2016.txt", "c"), ("test_2017.txt", "d")):
         (tmp_path / name).write_text(line)
-    assert [read_sentences(tmp_path, split) for split in ("train", "valid", "test")] == [["a"], ["b"], ["c"]]
+    assert [read_sentences(tmp_path, split) for split in ("train", "valid", "test")] == [["a"], ["b"], ["c", "d"]]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train.txt", "train.txt.gz"), "both 'train.txt' and 'train.txt.gz'"),
+        (("train.csv", "train.txt"), "both 'train.csv' and 'train.txt'"),
+        (("train.txt", "test.parquet"), "has 'test.parquet' as a part"),
+    ],
+)
+def test_a_folder_that_is_not_clear_is_refused(tmp_path, names, message) -> None:
+    for name in names:
+        (tmp_path / name).write_text("text\na\n")
+    with pytest.raises(ValueError, match=message):
+        read_sentences(tmp_path, "train")
 
 
 def test_lists_and_mappings() -> None:
     assert read_sentences({"train": ["a"], "test": ["b"]}, "valid") == ["b"]
     assert read_sentences({"train": ["a"], "test": ["b"]}, "train") == ["a"]
     assert len(read_sentences(LINES, "train")) == 8
+    for name in ("val", "validation", "dev", "Valid"):
+        assert read_sentences({"train": ["a"], name: ["b"], "test": ["c"]}, "valid") == ["b"]
+    for other, message in (("unsupervised", "part 'unsupervised', which is none"), ("training", "beside 'train'")):
+        with pytest.raises(ValueError, match=message):
+            read_sentences({"train": ["a"], other: ["b"]}, "train")
+
+
+def test_a_mapping_of_files(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text("body\nb\n")
+    (tmp_path / "b.txt").write_text("c\n")
+    files = {"train": ["a"], "val": tmp_path / "a.csv", "test": str(tmp_path / "b.txt")}
+    assert [read_sentences(files, split) for split in ("train", "valid", "test")] == [["a"], ["b"], ["c"]]
+    with pytest.raises(ValueError, match="does not exist"):
+        read_sentences({"train": "nothing.txt"}, "train")
+    with pytest.raises(ValueError, match="the part train is a int"):
+        read_sentences({"train": 3}, "train")
 
 
 def test_a_data_set_on_disk(tmp_path) -> None:
@@ -53,6 +84,11 @@ def test_a_data_set_on_disk(tmp_path) -> None:
     assert read_sentences(tmp_path / "set", "test") == LINES
     with pytest.raises(ValueError, match="name one of them"):
         read_sentences(tmp_path / "set", "train", "body")
+    datasets.DatasetDict({"train": parts["train"], "test_a": parts["test"], "test_b": parts["test"]}).save_to_disk(
+        tmp_path / "two"
+    )
+    with pytest.raises(ValueError, match="the parts test_a, test_b"):
+        read_sentences(tmp_path / "two", "test")
 
 
 @pytest.mark.parametrize(
@@ -82,3 +118,10 @@ def test_what_is_not_there(tmp_path) -> None:
         read_sentences(LINES, "all")
     with pytest.raises(ValueError, match="data is a int"):
         read_sentences(3, "train")
+    for long in ("a" * 5000, "a/" * 5000 + "a.txt"):
+        with pytest.raises(ValueError, match=r"data is 'a.*\.\.\., which cannot be read") as found:
+            read_sentences(long, "train")
+        assert len(str(found.value)) < 400
+    with pytest.raises(ValueError, match=r"half of a surrogate pair") as found:
+        read_sentences(["a", "b\ud800"], "train")
+    assert "data, sentence 2" in str(found.value)
