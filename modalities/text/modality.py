@@ -100,7 +100,6 @@ class Text(Modality):
         self.free_nats, self.pretrained, self.freeze = free_nats, pretrained, freeze
         self.evaluator, self.decoding = evaluator, decoding
         self._judges: dict[int, Evaluator] = {}
-        self._state: dict[str, Tensor] = {}
         self._sentences: dict[str, list[str]] = {}
         self._sets: dict[str, TokenData] = {}
 
@@ -123,10 +122,7 @@ class Text(Modality):
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """Taken from a stored model, loaded by name, or trained on the training sentences."""
-        if "tokenizer" in self._state:
-            pad, start, end = self._state["specials"].tolist() if "specials" in self._state else (PAD, BOS, EOS)
-            return Tokenizer.from_tensor(self._state["tokenizer"], (pad, start, end))
+        """Loaded by name, or trained on the training sentences; :meth:`load_state` puts a stored one in its place."""
         if self.tokenizer_source is not None:
             return Tokenizer.from_pretrained(self.tokenizer_source)
         return Tokenizer.train(self.sentences("train"), self.vocabulary)
@@ -142,9 +138,20 @@ class Text(Modality):
         return {"tokenizer": own.to_tensor(), "specials": torch.tensor(own.specials)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what :meth:`state` gave."""
-        self._state = dict(state)
-        self.__dict__.pop("tokenizer", None)
+        """Take back what :meth:`state` gave; a file without ``specials`` has those of a trained tokenizer.
+
+        Raises:
+            ValueError: if it is anything else; the tokenizer that was there is kept then.
+        """
+        if "tokenizer" not in state or not state.keys() <= {"tokenizer", "specials"}:
+            found = ", ".join(sorted(state)) or "nothing"
+            raise ValueError(f"the stored state of text is {found}, not tokenizer and specials; load another file.")
+        specials = state.get("specials", torch.tensor([PAD, BOS, EOS]))
+        if specials.dtype != torch.int64 or specials.shape != (3,):
+            given = f"{specials.dtype} {list(specials.shape)}"
+            raise ValueError(f"the stored specials are {given}, and must be int64 [3]; load another file.")
+        pad, start, end = specials.tolist()
+        self.__dict__["tokenizer"] = Tokenizer.from_tensor(state["tokenizer"], (pad, start, end))
 
     def dataset(self, split: str) -> TokenData:
         """Tokens of "train", "valid" or "test"."""

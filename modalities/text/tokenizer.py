@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .files import checked
 from .foreign import load_foreign
 from .likelihood import BOS, EOS, PAD
 
@@ -18,14 +19,25 @@ SPECIAL = ("<pad>", "<s>", "</s>")
 class Tokenizer:
     """Maps sentences to numbers below ``len(self)``; PAD, BOS and EOS are 0, 1 and 2 whatever lies inside.
 
+    What looks like a special token in a sentence ("</s>") is text like any other. A pretrained Unigram model, as T5's,
+    has no other token for it; there it is left out of the sentence, which goes on.
+
     Args:
         inner: a tokenizer of the library ``tokenizers``.
-        specials: its own numbers of padding, start and end, which change places with 0, 1 and 2.
+        specials: its own numbers of padding, start and end, which change places with 0, 1 and 2; the size of its
+            vocabulary stands for one that it has not.
+
+    Raises:
+        ValueError: if the special numbers are not three different ones of tokens.
     """
 
     def __init__(self, inner: Any, specials: tuple[int, int, int] = (PAD, BOS, EOS)) -> None:
+        known = int(inner.get_vocab_size(with_added_tokens=True))
+        numbers = set(inner.get_vocab(with_added_tokens=True).values())
+        if not all(number in numbers or number == known for number in specials):
+            raise ValueError(f"specials is {specials}; give numbers of its tokens, or {known} for one that it lacks.")
         self.inner, self.specials = inner, specials
-        self._size = max(int(inner.get_vocab_size(with_added_tokens=True)), max(specials) + 1, 3)
+        self._size = max(known, max(specials) + 1, 3)
         self._to_inner = renumbering(self._size, specials)
         self._to_own = torch.argsort(self._to_inner)
 
@@ -87,10 +99,17 @@ class Tokenizer:
 
         Returns:
             int64 [B, L].
+
+        Raises:
+            ValueError: if a sentence has half of a surrogate pair, or is longer than any reader takes.
         """
+        for number, sentence in enumerate(sentences):
+            checked(sentence, f"sentences[{number}]")
+        self.inner.encode_special_tokens = True  # copies of it and its JSON forget that
         tokens = torch.full((len(sentences), length), PAD)
         for row, found in enumerate(self.inner.encode_batch(list(sentences), add_special_tokens=False)):
-            numbers = self._to_own[torch.tensor(found.ids, dtype=torch.long)][: length - 1]
+            numbers = self._to_own[torch.tensor(found.ids, dtype=torch.long)]
+            numbers = numbers[numbers > EOS][: length - 1]
             tokens[row, : len(numbers)] = numbers
             tokens[row, len(numbers)] = EOS
         return tokens
@@ -112,18 +131,28 @@ class Tokenizer:
         """Take back what :meth:`to_tensor` gave, and the special numbers.
 
         Raises:
-            ValueError: if the bytes are none.
+            ValueError: if the bytes are none, or the special numbers do not fit.
         """
         from tokenizers import Tokenizer as Inner
 
+        if tensor.dtype != torch.uint8 or tensor.dim() != 1:
+            found = f"{tensor.dtype} {list(tensor.shape)}"
+            raise ValueError(f"the stored tokenizer is {found}, and must be bytes, uint8 [n]; load another file.")
         try:
-            return cls(Inner.from_str(bytes(tensor.cpu().to(torch.uint8).tolist()).decode()), specials)
+            inner = Inner.from_str(tensor.cpu().numpy().tobytes().decode())
         except Exception as error:  # the library raises bare exceptions
             raise ValueError(f"the stored tokenizer cannot be read ({error}); load another file.") from error
+        return cls(inner, specials)
 
 
 def renumbering(size: int, specials: tuple[int, int, int]) -> Tensor:
-    """Inner numbers by ours, int64 [size]: padding, start and end change places with 0, 1 and 2."""
+    """Inner numbers by ours, int64 [size]: padding, start and end change places with 0, 1 and 2.
+
+    Raises:
+        ValueError: if they are not three different ones below the size.
+    """
+    if len(set(specials)) != 3 or not all(0 <= number < size for number in specials):
+        raise ValueError(f"specials is {specials}; give three different numbers below {size}.")
     to_own = torch.arange(size)
     for ours, theirs in zip((PAD, BOS, EOS), specials, strict=True):
         place = int((to_own == ours).nonzero()[0])

@@ -95,6 +95,11 @@ def test_what_is_too_long_is_cut(folder) -> None:
     assert int(counts[0]) == 10
 
 
+def test_special_tokens_in_a_sentence_are_text(folder) -> None:
+    _, counts = CausalEvaluator(folder).nats(["<|endoftext|>", "the"])
+    assert int(counts[0]) > 1, "that it was not one token"
+
+
 def test_only_safetensors_are_read(folder, tmp_path) -> None:
     for file in folder.iterdir():
         if file.suffix != ".safetensors":

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 import latentgen
+from latentgen.storage import export_safetensors
 from latentgen.testing import check_modality
 from modalities.text import Text
 from modalities.text.grammar import accepts
 from modalities.text.modality import exact_share, nats_a_token
+from modalities.text.tokenizer import Tokenizer
 
 SMALL = {"vocabulary": 300, "width": 16, "depth": 1, "heads": 2, "train_size": 200, "test_size": 60, "length": 40}
 
@@ -37,6 +39,51 @@ def test_a_stored_model_has_its_tokenizer_and_needs_no_data(tmp_path) -> None:
     assert again.modality.texts(made) == text.texts(made)
     with pytest.raises(ValueError, match="has no data"):
         again.modality.sentences("train")
+
+
+STATE = Text(**SMALL).state()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tokenizer": None}, "stored state of text is specials, not tokenizer and specials"),
+        ({"tokenizer": None, "specials": None}, "is nothing, not tokenizer"),
+        ({"other": torch.zeros(1)}, "is other, specials, tokenizer, not"),
+        ({"specials": torch.tensor([1, 1, 1])}, r"specials is \(1, 1, 1\); give three different"),
+        ({"specials": torch.tensor([-1, 1, 2])}, r"specials is \(-1, 1, 2\)"),
+        ({"specials": torch.tensor([0, 1, 301])}, "or 300 for one that it lacks"),
+        ({"specials": torch.tensor([0, 1])}, r"specials are torch\.int64 \[2\]"),
+        ({"specials": torch.tensor([0.0, 1.0, 2.0])}, r"specials are torch\.float32 \[3\]"),
+        ({"tokenizer": torch.zeros(3)}, r"stored tokenizer is torch\.float32 \[3\]"),
+        ({"tokenizer": torch.zeros(3, dtype=torch.uint8)}, "stored tokenizer cannot be read"),
+    ],
+)
+def test_a_state_that_is_none_is_refused(changes, message) -> None:
+    text = Text(**SMALL)
+    before = text.tokenizer
+    with pytest.raises(ValueError, match=message):
+        text.load_state({name: value for name, value in {**STATE, **changes}.items() if value is not None})
+    assert text.tokenizer is before
+    text.load_state({"tokenizer": STATE["tokenizer"]})
+    assert text.tokenizer.specials == (0, 1, 2)
+
+
+def test_a_stored_model_without_its_tokenizer_asks_nobody_for_one(tmp_path, monkeypatch) -> None:
+    """Neither a hub, nor the data that the configuration names."""
+    lines = tmp_path / "lines.txt"
+    lines.write_text("one .\n" * 20)
+    for source in ({"tokenizer": "somebody/model"}, {"data": str(lines)}):
+        text = Text(**{**SMALL, **source})
+        text.load_state(STATE)
+        model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(text).model
+        tensors = {name: value for name, value in model.tensors().items() if not name.startswith("modality.")}
+        export_safetensors(tmp_path / "model.safetensors", tensors, model.config())
+        monkeypatch.setattr(Tokenizer, "from_pretrained", lambda name: pytest.fail(f"{name} is asked for"))
+        monkeypatch.setattr(Tokenizer, "train", lambda *_given: pytest.fail("the data are read"))
+        with pytest.raises(ValueError, match="stored state of text is nothing"):
+            latentgen.load(tmp_path)
+        monkeypatch.undo()
 
 
 def test_long_sentences_are_left_out_of_training_and_cut_elsewhere() -> None:

@@ -204,6 +204,14 @@ def test_the_tokenizer_is_the_models_own(folder) -> None:
     assert own.decode(tokens) == [text]
 
 
+def test_special_tokens_in_a_sentence_are_text(folder) -> None:
+    own = Tokenizer.from_pretrained(str(folder))
+    tokens = own.encode(["the </s> inn <pad> ."], 40)
+    assert int((tokens == EOS).sum()) == 1
+    text = own.decode(tokens)[0]
+    assert text == "the </s> inn <pad> ." if "bart" in folder.name else text.split() == ["the", "inn", "."]
+
+
 def test_words_are_hidden_in_training_alone(folder) -> None:
     text = Text(pretrained=str(folder), token_dropout=0.9, **SMALL)
     own, batch = text.autoencoder().eval(), text.dataset("train").__getitems__(range(4))
@@ -228,5 +236,9 @@ def test_what_does_not_fit_is_refused(folder) -> None:
         PretrainedAutoencoder("{}", 8, (1, 0, 2), [0], 4)
     with pytest.raises(ValueError, match="take the model's own tokenizer"):
         PretrainedAutoencoder(transformers.BartConfig(vocab_size=8, **BART).to_json_string(), 9, (1, 0, 2), [0], 4)
+    with pytest.raises(ValueError, match="three different numbers below 8"):
+        PretrainedAutoencoder(transformers.BartConfig(vocab_size=8, **BART).to_json_string(), 8, (1, 1, 2), [0], 4)
+    with pytest.raises(ValueError, match="all three must be whole"):
+        PretrainedAutoencoder(transformers.T5Config(vocab_size=8, **T5).to_json_string(), 8, (0, 7, 1), [], 4)
     with pytest.raises(ValueError, match="choose parallel or autoregressive"):
         tiny("bart", decoder="serial")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from modalities.text.likelihood import BOS, EOS, PAD
 from modalities.text.tokenizer import Tokenizer
 
 TRAINED = Tokenizer.train(sentences(500, 0), 400)
+MARKED = ["hello </s> there <pad> x", "</s>", "<pad><s></s>", "</s", " <s>"]
 
 
 @settings(max_examples=150, deadline=None)
@@ -39,6 +42,31 @@ def test_it_is_stored_as_bytes() -> None:
     assert torch.equal(again.encode(texts, 30), TRAINED.encode(texts, 30))
     with pytest.raises(ValueError, match="stored tokenizer cannot be read"):
         Tokenizer.from_tensor(torch.randint(0, 256, (100,), dtype=torch.uint8))
+    for wrong in (TRAINED.to_tensor().float(), TRAINED.to_tensor()[None], torch.zeros((), dtype=torch.uint8)):
+        with pytest.raises(ValueError, match=r"must be bytes, uint8 \[n\]"):
+            Tokenizer.from_tensor(wrong)
+
+
+@pytest.mark.parametrize("corpus", [sentences(500, 0), MARKED * 50])
+def test_special_tokens_in_a_sentence_are_text(corpus) -> None:
+    """As trained, stored and read again, and copied, as for the workers of a loader."""
+    own = Tokenizer.train(corpus, 400)
+    for tokenizer in (own, Tokenizer.from_tensor(own.to_tensor()), copy.deepcopy(own)):
+        tokens = tokenizer.encode(MARKED, 40)
+        assert tokenizer.decode(tokens) == MARKED
+        assert (tokens == EOS).sum(dim=1).tolist() == [1] * len(MARKED)
+        assert not bool((tokens == BOS).any())
+
+
+def test_half_of_a_surrogate_pair_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"sentences\[1\] has half of a surrogate pair"):
+        TRAINED.encode(["a", "\ud800"], 10)
+
+
+@pytest.mark.parametrize("specials", [(1, 1, 1), (0, 1, 1), (-1, 1, 2), (0, 1, len(TRAINED) + 1), (0, 2**40, 2)])
+def test_special_numbers_are_checked(specials) -> None:
+    with pytest.raises(ValueError, match=r"specials is .*; give (three different )?numbers"):
+        Tokenizer.from_tensor(TRAINED.to_tensor(), specials)
 
 
 def test_it_is_a_function_of_the_sentences() -> None:
