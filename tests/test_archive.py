@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from latentgen.archive import open_archive, open_member, plain_files, read_member
+from latentgen.archive import files_below, open_archive, open_member, plain_files, read_member, regular
 
 
 def packed(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
@@ -82,3 +83,56 @@ def test_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(content)
     with open_archive(tmp_path / "a.zip") as archive, pytest.raises(ValueError, match=r"^source a\.zip/x: the member"):
         read_member(archive, plain_files(archive)[0])
+
+
+def test_many_members_make_a_bomb_too(tmp_path: Path) -> None:
+    """Each is just below the size from which packing counts."""
+    member = bytes(2**24 - 2**10)
+    path = packed(tmp_path / "a.zip", ("x", member))
+    open_archive(path).close()
+    packed(path, ("x", member), ("y", member))
+    with pytest.raises(ValueError, match=r"at most 100 times as many, got 33,552,384 \(a decompression bomb\)"):
+        open_archive(path)
+    with pytest.raises(ValueError, match="a decompression bomb"):
+        open_archive(io.BytesIO(path.read_bytes()))
+
+
+def test_pipes_devices_and_what_is_not_there_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.zip")
+    (tmp_path / "zero.zip").symlink_to("/dev/zero")
+    for name in ("pipe.zip", "zero.zip"):
+        with pytest.raises(ValueError, match=rf"^source '.*{name}' must be a regular file or a folder"):
+            open_archive(tmp_path / name)
+    for path in (tmp_path / "missing", Path("x" * 5000), Path("a\0b")):
+        with pytest.raises(ValueError, match=r"^source must be an existing file or folder, got .{0,300}$"):
+            regular(path)
+    assert regular(tmp_path) == tmp_path
+
+
+def test_a_linked_folder_is_followed_and_hidden_files_are_not_there(tmp_path: Path) -> None:
+    hidden = ("root/.Trash-1000/files/3", "root/cat/.ipynb_checkpoints/4", "root/__MACOSX/5")
+    for name in ("root/cat/1", "other/2", *hidden):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "root" / "dog").symlink_to(tmp_path / "other")
+    found = [path.relative_to(tmp_path / "root").as_posix() for path in files_below(tmp_path / "root")]
+    assert found == ["cat/1", "dog/2"]
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "message"),
+    [
+        ("root/cat/up", "root", "to a folder that it lies in"),
+        ("root/cat/same", "root/cat", "to a folder that it lies in"),
+        ("root/up", ".", "to a folder that it lies in"),
+        ("other/back", "root", "within a linked folder"),
+        ("root/gone", "missing", "must be an existing file or folder"),
+    ],
+)
+def test_links_without_an_end_are_refused(tmp_path: Path, link: str, target: str, message: str) -> None:
+    for name in ("root/cat", "other"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "root" / "dog").symlink_to(tmp_path / "other")
+    (tmp_path / link).symlink_to(tmp_path / target)
+    with pytest.raises(ValueError, match=message):
+        files_below(tmp_path / "root")
