@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from latentgen.archive import open_archive
+from latentgen.archive import open_archive, open_member
 from modalities.images.readers.decoding import CHANNELS, Decoding
 from modalities.images.readers.files import LIMIT
-from modalities.images.readers.image_set import PARTS, ImageSet, Parts, Pixels, refuse_bytes
+from modalities.images.readers.image_set import CLASSES_LIMIT, PARTS, ImageSet, Parts, Pixels, refuse_bytes
 
 Array: TypeAlias = npt.NDArray[Any]
 IMAGE_NAMES, LABEL_NAMES = ("images", "x", "data", "image"), ("labels", "y", "label", "targets")
@@ -98,6 +98,8 @@ def to_pixels(array: Array, name: str) -> Pixels:
     Raises:
         ValueError: if the shape or the range is another.
     """
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"source {name}: images must be numbers or truth values, got {array.dtype}; convert them.")
     if array.ndim == 3:
         array = array[:, None]
     elif array.ndim == 4 and array.shape[1] not in CHANNELS and array.shape[3] in CHANNELS:
@@ -124,16 +126,26 @@ def to_pixels(array: Array, name: str) -> Pixels:
 
 
 def to_labels(array: Array | None, count: int, name: str) -> Tensor | None:
-    """Class numbers as int64 [N]."""
+    """Class numbers as int64 [N], not absurdly large ones.
+
+    Raises:
+        ValueError: if there is not one an image, or one is negative or beyond ``CLASSES_LIMIT`` and the images' number.
+    """
     if array is None:
         return None
-    flat = array.reshape(len(array), -1) if array.ndim else array.reshape(0, 0)
-    if flat.shape != (count, 1) or flat.dtype.kind not in "iub" or (count and int(flat.min()) < 0):
+    flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if flat.shape != (count,) or flat.dtype.kind not in "iub":
         raise ValueError(
             f"source {name}: labels must be {count} class numbers from 0 on, one an image, got {array.dtype} of shape "
-            f"{list(array.shape)}."
+            f"{list(array.shape)}; correct them."
         )
-    return torch.from_numpy(flat[:, 0].astype(np.int64))
+    low, high, most = int(flat.min(initial=0)), int(flat.max(initial=0)), max(count, CLASSES_LIMIT)
+    if low < 0 or high >= most:
+        raise ValueError(
+            f"source {name}: labels must be class numbers from 0 to {most - 1:,}, got {low if low < 0 else high}; "
+            "number the classes from 0 on."
+        )
+    return torch.from_numpy(flat.astype(np.int64))
 
 
 def _by_part(names: list[str], wanted: tuple[str, ...]) -> dict[str, str]:
@@ -152,13 +164,10 @@ def _from_npz(path: Path, name: str) -> Array:
         with np.load(path) as arrays:
             return np.asarray(arrays[name])
 
-    with zipfile.ZipFile(path) as archive:
+    with open_archive(path, LIMIT) as archive:
         member = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
-        try:
-            with archive.open(member) as file:
-                return _checked(file, member.file_size, f"{path.name}/{name}", load)
-        except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
-            raise ValueError(f"source {path.name}/{name} must be readable, got '{error}'; get it again.") from None
+        with open_member(archive, member) as file:
+            return _checked(file, member.file_size, f"{path.name}/{name}", load)
 
 
 def _checked(file: IO[bytes], size: int, name: str, load: Callable[[], Array]) -> Array:
@@ -167,12 +176,12 @@ def _checked(file: IO[bytes], size: int, name: str, load: Callable[[], Array]) -
         version = np.lib.format.read_magic(file)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = reader(file)
-        promised = int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
-        left = size - file.tell()
+        promised, left = math.prod(shape) * dtype.itemsize, size - file.tell()
         if dtype.hasobject or promised > left:
-            what = "objects" if dtype.hasobject else f"{promised:,} bytes and has {left:,}"
+            size_named = f"{promised:,}" if promised < 2**64 else "2^64 or more"
+            what = "objects" if dtype.hasobject else f"{size_named} bytes and has {left:,}"
             raise ValueError(f"the array promises {what}")
         refuse_bytes(1, (promised,), name)
         return load()
-    except (ValueError, EOFError, OSError, MemoryError) as error:
+    except Exception as error:  # NumPy answers damaged headers with errors of any kind
         raise ValueError(f"source {name} must be an array of numbers, got '{error}'; write it again.") from None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,8 +20,11 @@ if TYPE_CHECKING:
 PIXELS_LIMIT = 2**26
 """Pixels of one image file; a small file that promises more is taken for a decompression bomb."""
 CHANNELS = (1, 3)
-DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, KeyError, OverflowError, struct.error)
-"""What Pillow raises on damaged files."""
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
+"""Pillow chooses a decoder by the content, and some others start programs (EPS: Ghostscript)."""
+SIXTEEN_BITS = 2**16 - 1
+BITS_TAG, PHOTOMETRIC_TAG, WHITE_IS_ZERO = 258, 262, 0
+"""Of TIFF."""
 
 
 @dataclass(frozen=True)
@@ -43,30 +45,39 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.size is not None and min(self.size) < 1:
             raise ValueError(f"size is {self.size}; give a height and a width of at least 1.")
-        if self.channels not in (None, *CHANNELS):
+        if self.size is not None and self.size[0] * self.size[1] > PIXELS_LIMIT:
+            raise ValueError(f"size is {self.size}; give one of at most {PIXELS_LIMIT:,} pixels.")
+        if self.channels not in (None, *CHANNELS) or isinstance(self.channels, bool):
             raise ValueError(f"channels is {self.channels!r}; choose 1 (grey), 3 (colour) or None (as they are).")
 
     def file(self, content: bytes, name: str) -> Pixels:
         """The pixels of an image file, uint8 [H, W] (grey) or [H, W, 3].
 
         Raises:
-            ValueError: if the file is damaged, or would unpack to too many pixels.
+            ValueError: if the file is damaged or of no format of ``FORMATS``, would unpack to too many pixels, or holds
+                numbers that have no place between black and white.
         """
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
 
         if not content:
             raise ValueError(f"source {name}: the image file is empty; remove it or get it again.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                image: Image.Image = Image.open(io.BytesIO(content))
+                image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
                 width, height = image.size
                 if width * height <= PIXELS_LIMIT:
                     image.load()
-                    return self.image(ImageOps.exif_transpose(image))
+                    ImageOps.exif_transpose(image, in_place=True)
+                    return self.image(image)
             except Image.DecompressionBombError:
                 width, height = 0, 0
-            except DAMAGE as error:
+            except UnidentifiedImageError:
+                raise ValueError(
+                    f"source {name}: the image file must be readable, got none of the formats {', '.join(FORMATS)}; "
+                    "remove it, convert it or get it again."
+                ) from None
+            except Exception as error:  # Pillow answers damaged files with errors of any kind
                 raise ValueError(
                     f"source {name}: the image file must be readable, got the error '{error}'; remove it or get it "
                     "again."
@@ -78,13 +89,15 @@ class Decoding:
         )
 
     def image(self, image: Image) -> Pixels:
-        """The pixels of a Pillow image, uint8 [H, W] (grey) or [H, W, 3]."""
+        """The pixels of a Pillow image, uint8 [H, W] (grey) or [H, W, 3]; what is transparent is laid on white."""
         from PIL import ImageOps
         from PIL.Image import Resampling
 
-        if image.mode.startswith("I"):
-            image = _eight_bits(image)
         grey = self.channels == 1 or (self.channels is None and image.mode in ("1", "L", "LA", "La"))
+        if image.mode.startswith("I") or image.mode == "F":
+            grey, image = self.channels != 3, _eight_bits(image)
+        elif image.has_transparency_data:
+            image = _on_white(image)
         image = image.convert("L" if grey else "RGB")
         if self.size is not None and image.size != self.size[::-1]:
             image = ImageOps.fit(image, self.size[::-1], Resampling.BICUBIC)
@@ -105,12 +118,35 @@ class Decoding:
         return stacked((self.image(Image.fromarray(np.ascontiguousarray(one))) for one in layers), count, name)
 
 
-def _eight_bits(image: Image) -> Any:
-    """A grey image of 16 (or 32) bits in 8 bits."""
+def _eight_bits(image: Image) -> Image:
+    """A grey image of 16 bits, or of numbers in [0, 1], in 8 bits.
+
+    Raises:
+        ValueError: if it has other numbers.
+    """
     from PIL import Image
 
-    values = np.asarray(image)
-    return Image.fromarray((np.clip(values, 0, 65535) // 257).astype(np.uint8))
+    values, tags = np.asarray(image), getattr(image, "tag_v2", {})
+    white = 1 if image.mode == "F" else SIXTEEN_BITS
+    if image.mode == "I;16" and tuple(np.ravel(tags.get(BITS_TAG, ()))) == (12,):
+        white = 2**12 - 1
+    low, high = float(values.min()), float(values.max())
+    if not 0 <= low <= high <= white:
+        raise ValueError(f"numbers must lie in [0, {white}], from black to white, and lie in [{low:g}, {high:g}]")
+    shares = values.astype(np.float32) / np.float32(white)
+    if tags.get(PHOTOMETRIC_TAG) == WHITE_IS_ZERO:
+        shares = 1 - shares
+    if "transparency" in image.info:
+        shares = np.where(values == image.info["transparency"], 1, shares)
+    return Image.fromarray(np.round(255 * shares).astype(np.uint8))
+
+
+def _on_white(image: Image) -> Image:
+    """The image on white paper, as grey levels or colours that are equal where it is grey."""
+    from PIL import Image
+
+    layer = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
 def stacked(images: Iterable[Pixels], count: int, name: str, names: list[str] | None = None) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from latentgen.archive import open_archive, plain_files, read_member
+from latentgen.archive import files_below, is_hidden, open_archive, plain_files, read_member, regular
 from modalities.images.readers.decoding import Decoding, stacked
 from modalities.images.readers.image_set import PARTS, ImageSet, Parts, number_classes, part_of
 
@@ -87,17 +87,17 @@ def _files(path: Path) -> Iterator[ImageFile]:
         yield from _in_folder(path)
     elif path.suffix.lower() == ".zip":
         yield from _in_archive(path, part_of(path.stem) or "")
-    elif is_image(path):
+    elif is_image(path.name):
         yield ImageFile(PurePosixPath(path.name), "", "", path.read_bytes)
 
 
 def _in_folder(folder: Path) -> Iterator[ImageFile]:
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         if path.suffix.lower() == ".zip" and path.parent == folder:
             yield from _in_archive(path, part_of(path.stem) or "")
-        elif path.is_file() and is_image(path):
+        elif is_image(path.name):
             below = PurePosixPath(path.relative_to(folder).as_posix())
-            yield ImageFile(below, _part(below), "", path.read_bytes)
+            yield ImageFile(below, _part(below), "", regular(path).read_bytes)
 
 
 def _in_archive(path: Path, part: str) -> Iterator[ImageFile]:
@@ -121,7 +121,7 @@ def _part(path: PurePosixPath) -> str:
     return PARTS.get(path.parts[0].lower(), "") if len(path.parts) > 1 else ""
 
 
-def is_image(path: Path | str) -> bool:
-    """Whether the name ends as an image file's; the marks that macOS leaves in archives are none."""
-    pure = PurePosixPath(str(path))
-    return pure.suffix.lower() in SUFFIXES and "__MACOSX" not in pure.parts and not pure.name.startswith("._")
+def is_image(name: str) -> bool:
+    """Whether a name below the root ends as an image file's; hidden files and the marks of macOS are none."""
+    pure = PurePosixPath(name)
+    return pure.suffix.lower() in SUFFIXES and not is_hidden(pure)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from latentgen.archive import files_below, regular
+from modalities.images.readers.arrays import Array, to_labels
 from modalities.images.readers.decoding import Decoding, stacked
 from modalities.images.readers.image_set import PARTS, ImageSet, Parts, Pixels
 
@@ -26,7 +27,7 @@ def read_hugging_face(source: str, decoding: Decoding) -> Parts:
     """A data set by its name on the hub, or by a local path (written by ``save_to_disk``, or of Parquet files).
 
     The column of the type ``Image`` gives the pixels; the first of the type ``ClassLabel``, or a column "label", gives
-    the classes. Scripts of data sets are not run.
+    the classes. Scripts of data sets are not run, and images that a table does not hold but names are not opened.
 
     Args:
         source: the name (``ylecun/mnist``, or ``name:config``) or the path.
@@ -38,6 +39,8 @@ def read_hugging_face(source: str, decoding: Decoding) -> Parts:
     """
     library = _library()
     path = Path(source)
+    for file in _local(path):
+        regular(file)
     try:
         if is_saved_dataset(path):
             found = library.load_from_disk(str(path))
@@ -58,10 +61,16 @@ def read_hugging_face(source: str, decoding: Decoding) -> Parts:
     return {part: partial(_read, table, decoding, source) for part, table in named.items()}
 
 
+def _local(path: Path) -> list[Path]:
+    """The files that a local path names, of either kind."""
+    if is_saved_dataset(path):
+        return files_below(path)
+    return sorted(path.glob("*.parquet")) if path.is_dir() else [path] if path.exists() else []
+
+
 def _parquet(path: Path) -> dict[str, Any]:
-    files = [path] if path.is_file() else sorted(path.glob("*.parquet"))
     by_part: dict[str, list[str]] = {}
-    for file in files:
+    for file in _local(path):
         by_part.setdefault(PARTS.get(file.stem.split("-")[0].lower(), "train"), []).append(str(file))
     return {"data_files": by_part}
 
@@ -74,21 +83,45 @@ def _read(table: Any, decoding: Decoding, name: str) -> ImageSet:
             f"data {name} must have a column of the type Image, got {', '.join(map(str, table.features))}; cast one "
             "with datasets.Image()."
         )
+    content = table.with_format(None).select_columns(columns[:1]).cast_column(columns[0], library.Image(decode=False))
+    pixels = stacked(_decoded(content, columns[0], decoding, name), len(table), name)
     kinds = table.features
     labels = [key for key, kind in kinds.items() if isinstance(kind, library.ClassLabel)]
     labels += [key for key in ("label", "labels") if key in kinds and key not in labels]
-    pixels = stacked(_decoded(table.select_columns(columns[:1]), columns[0], decoding), len(table), name)
     if not labels:
         return ImageSet(pixels)
-    classes = tuple(kinds[labels[0]].names) if isinstance(kinds[labels[0]], library.ClassLabel) else ()
-    return ImageSet(pixels, torch.from_numpy(np.asarray(table[labels[0]][:], dtype=np.int64)), classes)
+    kind = kinds[labels[0]]
+    classes = tuple(kind.names) if isinstance(kind, library.ClassLabel) else ()
+    return ImageSet(pixels, to_labels(_numbers(table, labels[0], library, name), len(table), name), classes)
 
 
-def _decoded(table: Any, column: str, decoding: Decoding) -> Iterator[Pixels]:
-    for row in table:
-        if row[column] is None:
+def _numbers(table: Any, column: str, library: Any, name: str) -> Array:
+    """A column of whole numbers; one of another type is not even read, since it may name files."""
+    kind = table.features[column]
+    whole = isinstance(kind, library.Value) and kind.dtype.startswith(("int", "uint", "bool"))
+    if not whole and not isinstance(kind, library.ClassLabel):
+        raise ValueError(
+            f"data {name}: the column {column} must hold class numbers, got the type {kind}; cast it with "
+            "datasets.ClassLabel()."
+        )
+    numbers = list(table.with_format(None)[column])
+    if None in numbers:
+        raise ValueError(f"data {name}: the column {column} must give each image a class, got None; filter such rows.")
+    return np.asarray(numbers)
+
+
+def _decoded(table: Any, column: str, decoding: Decoding, name: str) -> Iterator[Pixels]:
+    """Images by the bytes that the table holds; paths and addresses in it are a stranger's choice, and not opened."""
+    for number, row in enumerate(table):
+        cell = row[column]
+        if cell is None:
             raise ValueError(f"column {column} has an empty image; filter such rows out.")
-        yield decoding.image(row[column])
+        if cell["bytes"] is None:
+            raise ValueError(
+                f"data {name}: the column {column} must hold the images' bytes, got none in row {number}, which names "
+                "a file or address instead; embed the images with save_to_disk, or give their folder."
+            )
+        yield decoding.file(cell["bytes"], f"{name}, row {number}")
 
 
 def _library() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import re
 import struct
 import zlib
@@ -13,6 +14,7 @@ from typing import IO, cast
 import numpy as np
 import torch
 
+from latentgen.archive import LARGE_MEMBER, RATIO_LIMIT
 from modalities.images.readers.decoding import Decoding
 from modalities.images.readers.image_set import BYTES_LIMIT, ImageSet, Parts, Pixels, part_of
 
@@ -87,9 +89,12 @@ def read_array(path: Path, axes: int) -> Pixels:
     try:
         with _opened(path) as file:
             shape = _header(file.read(4), file, path, axes)
-            count = int(np.prod(shape, dtype=np.float64))
-            if count > BYTES_LIMIT:
-                raise ValueError(f"source {path.name} promises {count:,} bytes, more than {BYTES_LIMIT:,}; check it.")
+            count, most = math.prod(shape), _most(path)
+            if count > most:
+                raise ValueError(
+                    f"source {path.name} promises {count:,} bytes, more than the {most:,} that a file of its size may "
+                    "hold; get it again."
+                )
             content = file.read(count + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"source {path.name} must be a whole gzip file, got '{error}'; get it again.") from None
@@ -101,6 +106,12 @@ def read_array(path: Path, axes: int) -> Pixels:
 
 def _opened(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def _most(path: Path) -> int:
+    """Bytes that a file of this size may hold."""
+    size = path.stat().st_size
+    return min(BYTES_LIMIT, max(LARGE_MEMBER, RATIO_LIMIT * size) if path.suffix.lower() == ".gz" else size)
 
 
 def _header(magic: bytes, file: IO[bytes], path: Path, axes: int) -> tuple[int, ...]:

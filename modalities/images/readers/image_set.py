@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,8 @@ from torch import Tensor
 Pixels = npt.NDArray[np.uint8]
 BYTES_LIMIT = 2**34
 """Bytes of one part; beyond it the process would be killed without a message."""
+CLASSES_LIMIT = 2**16
+"""Classes that a source may have, unless it has more images: each takes a place of every one-hot condition."""
 TEST_SHARE = 0.2
 PARTS = {
     "train": "train", "training": "train", "test": "test", "testing": "test", "t10k": "test",
@@ -106,7 +109,7 @@ def refuse_bytes(count: int, shape: Sequence[int], name: str) -> None:
     Raises:
         ValueError: if it does not.
     """
-    size = count * int(np.prod(shape, dtype=np.float64))
+    size = count * math.prod(int(edge) for edge in shape)
     if size > BYTES_LIMIT:
         raise ValueError(
             f"source {name}: {count} images of {list(shape)} take {size:,} bytes, more than {BYTES_LIMIT:,}; give a "

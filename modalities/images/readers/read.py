@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 
+from latentgen.archive import regular, shortened
 from modalities.images.readers.arrays import read_memory, read_npy, read_npz
 from modalities.images.readers.cifar import cifar_files, read_cifar
-from modalities.images.readers.decoding import Decoding
+from modalities.images.readers.decoding import PIXELS_LIMIT, Decoding
 from modalities.images.readers.digits import read_digits
 from modalities.images.readers.files import is_image, read_image_files
 from modalities.images.readers.hugging_face import PREFIX, is_saved_dataset, read_hugging_face
 from modalities.images.readers.idx import idx_images, read_idx
-from modalities.images.readers.image_set import ImageSet, Parts, choose
+from modalities.images.readers.image_set import ImageSet, Parts, choose, refuse_bytes
 
 DIGITS = "digits"
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
@@ -66,15 +67,25 @@ def read_images(
         parts, name = _parts(source, decoding)
         found = choose(parts, split, name)
     except OSError as error:
-        raise ValueError(f"source {source} must be readable, got the error '{error}'; check its permissions.") from None
+        reason = error.strerror or str(error)
+        raise ValueError(
+            f"source {shortened(source)} must be readable, got the error '{reason}'; check its permissions."
+        ) from None
     if not len(found):
         raise ValueError(f"source {name} has no image in the part {split!r}; add some.")
+    layers, height, width = found.pixels.shape[1:]
+    height, width = height + 2 * rows, width + 2 * columns
+    if height * width > PIXELS_LIMIT:
+        raise ValueError(
+            f"pad is {pad}, which makes images of {height} x {width}; give less, for {PIXELS_LIMIT:,} pixels at most."
+        )
+    refuse_bytes(len(found), (layers, height, width), name)
     return replace(found, pixels=torch.nn.functional.pad(found.pixels, (columns, columns, rows, rows)))
 
 
 def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
-    numbers = [value, value] if isinstance(value, int) else list(value)
-    if len(numbers) != 2 or not all(isinstance(number, int) for number in numbers):
+    numbers = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value, value]
+    if len(numbers) != 2 or not all(isinstance(one, int) and not isinstance(one, bool) for one in numbers):
         raise ValueError(f"{name} is {value!r}; give one whole number, or two: rows and columns.")
     return numbers[0], numbers[1]
 
@@ -97,11 +108,16 @@ def _parts(source: Any, decoding: Decoding) -> tuple[Parts, str]:
 
 def _existing(source: str | os.PathLike[str]) -> Path:
     path = Path(source)
-    if not path.exists():
+    try:
+        found = path.exists()
+    except OSError:  # such as a name that is too long
+        found = False
+    if not found:
         raise ValueError(
-            f"source must be {READABLE}; got {os.fspath(source)!r}, which is no existing file or folder; check the path"
-            f", or write {PREFIX}{os.fspath(source)} for a name on the hub."
+            f"source must be {READABLE}; got {shortened(path)}, which is no existing file or folder; check the path, "
+            f"or write {PREFIX}NAME for a name on the hub."
         )
+    regular(path)
     if path.suffix.lower() in PICKLES:
         raise ValueError(
             f"source {path.name}: {path.suffix} files are not read, since unpickling runs the code in them; load it in "
@@ -122,7 +138,7 @@ def _from_path(path: Path, decoding: Decoding) -> Parts:
         return read_npy(path, decoding)
     if suffix == ".npz":
         return read_npz(path, decoding)
-    if path.is_dir() or suffix == ".zip" or is_image(path):
+    if path.is_dir() or suffix == ".zip" or is_image(path.name):
         if path.is_dir() and list(path.glob("*.parquet")):
             return read_hugging_face(str(path), decoding)
         return read_image_files([path], decoding)

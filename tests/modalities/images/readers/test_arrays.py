@@ -84,6 +84,9 @@ def test_pairs_and_mappings_in_memory() -> None:
         (np.full((4, 5, 6), np.nan), "rescale"),
         ((np.zeros((4, 5, 6)), np.zeros(3, dtype=int)), "labels must be 4 class numbers"),
         ((np.zeros((4, 5, 6)), np.zeros(4)), "labels must be 4 class numbers"),
+        (np.full((4, 5, 6), "a"), "images must be numbers or truth values, got <U1; convert them"),
+        (np.zeros((4, 5, 6), [("a", "u1"), ("b", "u1")]), "images must be numbers or truth values"),
+        (np.zeros((4, 5, 6), complex), "images must be numbers or truth values, got complex128"),
         ({"train": np.zeros((4, 5, 6)), "other": 1}, r"data has the parts \['train', 'other'\]"),
     ],
 )
@@ -111,6 +114,12 @@ def header(shape: str, kind: str = "|u1") -> bytes:
         (header("(2, 2, 2)") + b"1234567", "promises 8 bytes"),
         (header("(200000, 2000, 2000)") + b"1", "promises 800,000,000,000 bytes"),
         (header("(2, 2, 2)", "|O") + bytes(200), "promises objects"),
+        (header("(2, 2, 2)").replace(b"'fortran", b"(      "), ""),
+        (header("-" * 4000 + "2"), ""),
+        (header("(True, 2, 2)") + bytes(4), ""),
+        (header(f"({10**200}, {10**200})") + bytes(4), r"promises 2\^64 or more bytes and has 4"),
+        (header(f"({2**62 - 1}, 4, 1)") + bytes(4), "promises 18,446,744,073,709,551,612 bytes"),
+        (header("(-2, -2, 1)") + bytes(4), ""),
     ],
 )
 def test_damaged_and_hostile_files(tmp_path: Path, content: bytes, message: str) -> None:
@@ -147,3 +156,18 @@ def test_an_npz_without_images_lists_what_it_has(tmp_path: Path) -> None:
     (tmp_path / "c.pt").write_bytes(buffer.getvalue())
     with pytest.raises(ValueError, match=r"\.pt files are not read, since unpickling"):
         read_images(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize(
+    "label", [np.array([2**63 + 5, 0, 0, 0], np.uint64), [0, 0, -1, 0], [0, 10**7, 0, 0], [0, 10**12, 0, 0]], ids=str
+)
+def test_labels_are_no_more_than_images_may_need(label: object) -> None:
+    with pytest.raises(ValueError, match="labels must be class numbers from 0 to 65,535, got"):
+        read_images((np.zeros((4, 5, 6)), np.asarray(label)))
+
+
+def test_as_many_classes_as_images_are_fine() -> None:
+    count = 2**16 + 4
+    pixels = np.zeros((count, 1, 1), np.uint8)
+    found = read_images({"train": (pixels, np.arange(count)), "test": pixels})
+    assert found.labels is not None and int(found.labels.max()) == count - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -159,3 +160,42 @@ def test_a_damaged_member_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be readable"):
         for split in ("train", "test"):
             read_images(path, split)
+
+
+def test_a_linked_class_folder_is_a_class(tmp_path: Path) -> None:
+    write(tmp_path, {"a/train/cat/1.png": png(1), "a/test/cat/2.png": png(2), "b/3.png": png(3), "b/4.png": png(4)})
+    (tmp_path / "a" / "train" / "dog").symlink_to(tmp_path / "b")
+    found = read_images(tmp_path / "a")
+    assert values(found) == [1, 3, 4] and found.classes == ("cat", "dog")
+    assert found.labels is not None and found.labels.tolist() == [0, 1, 1]
+    (tmp_path / "a" / "train" / "ant").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="to a folder that it lies in"):
+        read_images(tmp_path / "a")
+
+
+def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
+    names = (".ipynb_checkpoints/1-checkpoint.png", ".Trash-1000/files/2.png", "__MACOSX/3.png")
+    files = {f"{k}.png": png(k) for k in range(5)} | {name: png(99) for name in names}
+    for source in (write(tmp_path / "a", files), pack(tmp_path / "a.zip", files)):
+        found = read_images(source)
+        assert found.labels is None and len(found) == 4 and 99 not in values(found)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.npy", "a.npz", "a.zip", "train-images-idx3-ubyte"])
+def test_pipes_and_devices_are_not_opened(tmp_path: Path, name: str) -> None:
+    """Reading one would never end."""
+    os.mkfifo(tmp_path / name)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / name).symlink_to("/dev/zero")
+    for path in (tmp_path / name, tmp_path / "b" / name):
+        with pytest.raises(ValueError, match="must be a regular file or a folder, got a pipe, socket or device"):
+            read_images(path)
+    if name == "a.png":
+        with pytest.raises(ValueError, match="must be a regular file"):
+            read_images(tmp_path / "b")
+
+
+def test_a_path_of_absurd_length_is_the_usual_error() -> None:
+    with pytest.raises(ValueError, match=r"^source must be .*'xxx.*\.\.\..*which is no existing file") as error:
+        read_images("x" * 5000)
+    assert len(str(error.value)) < 500

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
+import json
+import os
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,8 @@ from PIL import Image
 from modalities.images.readers import read_images
 
 datasets = pytest.importorskip("datasets")
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
 
 
 def table(count: int, shift: int = 0, labels: bool = True):
@@ -71,3 +77,84 @@ def test_the_library_is_needed_only_here(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(read_images("digits")) == 1438
     with pytest.raises(ImportError, match=r"latentgen\[images\]"):
         read_images("hf:ylecun/mnist")
+
+
+def parquet(path: Path, cells: list[dict], labels: list | None = None, kind: object = None) -> Path:
+    """A file as a stranger may write it."""
+    columns = {"picture": pa.array(cells, type=pa.struct([("bytes", pa.binary()), ("path", pa.string())]))}
+    features = {"picture": datasets.Image()}
+    if labels is not None:
+        columns["label"], features["label"] = pa.array(labels), kind
+    info = json.dumps({"info": {"features": datasets.Features(features).to_dict()}})
+    pq.write_table(pa.table(columns).replace_schema_metadata({"huggingface": info}), path)
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "secret.png"
+    Image.fromarray(np.full((2, 2), 77, np.uint8)).save(path)
+    return path
+
+
+def test_images_that_a_table_only_names_are_not_opened(tmp_path: Path, picture: Path) -> None:
+    asked: list[str] = []
+
+    class Asked(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Asked) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for path in (str(picture), f"http://127.0.0.1:{server.server_port}/x.png"):
+            source = parquet(tmp_path / "a.parquet", [{"bytes": None, "path": path}] * 5)
+            with pytest.raises(ValueError, match="the column picture must hold the images' bytes, got none in row 0"):
+                read_images(source)
+        server.shutdown()
+    assert not asked
+    whole = [{"bytes": picture.read_bytes(), "path": "/etc/passwd"}] * 5
+    assert read_images(parquet(tmp_path / "b.parquet", whole)).pixels.unique().tolist() == [77]
+
+
+def test_bytes_of_a_table_are_decoded_as_files_are(tmp_path: Path, picture: Path) -> None:
+    source = parquet(tmp_path / "a.parquet", [{"bytes": b"%!PS-Adobe-3.0 EPSF-3.0", "path": None}] * 5)
+    with pytest.raises(ValueError, match=r"a\.parquet, row 0: the image file must be readable"):
+        read_images(source)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "message"),
+    [
+        ([0, 1, -1, 0, 1], datasets.Value("int64"), "labels must be class numbers from 0 to 65,535, got -1"),
+        ([0, 1, -1, 0, 1], datasets.ClassLabel(names=["a", "b"]), "got -1"),
+        ([0, 1, None, 0, 1], datasets.Value("int64"), "the column label must give each image a class, got None"),
+        (list("abcab"), datasets.Value("string"), r"must hold class numbers, got the type Value\('string'\)"),
+        ([0, 10**12, 0, 0, 0], datasets.Value("int64"), "got 1000000000000; number the classes from 0 on"),
+    ],
+)
+def test_labels_that_are_no_class_numbers(
+    tmp_path: Path, picture: Path, labels: list, kind: object, message: str
+) -> None:
+    cells = [{"bytes": picture.read_bytes(), "path": None}] * 5
+    with pytest.raises(ValueError, match=message):
+        read_images(parquet(tmp_path / "a.parquet", cells, labels, kind))
+
+
+def test_a_label_that_names_files_is_not_read(tmp_path: Path, picture: Path) -> None:
+    one = Image.open(picture)
+    features = datasets.Features({"picture": datasets.Image(), "label": datasets.Image()})
+    table = datasets.Dataset.from_dict({"picture": [one] * 5, "label": [one] * 5}, features=features)
+    table.save_to_disk(tmp_path / "a")
+    with pytest.raises(ValueError, match="the column label must hold class numbers, got the type Image"):
+        read_images(tmp_path / "a")
+
+
+def test_a_pipe_is_no_table(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.parquet")
+    for source in (tmp_path / "a.parquet", f"hf:{tmp_path / 'a.parquet'}", tmp_path):
+        with pytest.raises(ValueError, match="must be a regular file"):
+            read_images(source)

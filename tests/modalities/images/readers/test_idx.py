@@ -100,3 +100,14 @@ def test_two_files_for_one_part_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other-train-images-idx3-ubyte").write_bytes(idx(1, 2, 2, entries=bytes(4)))
     with pytest.raises(ValueError, match="two idx files for the part 'train'"):
         read_images(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"])
+def test_no_more_is_allocated_than_a_file_may_hold(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = idx(2**30, 4, 3, entries=b"")
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    (tmp_path / "test-images-idx3-ubyte").write_bytes(idx(1, 2, 2, entries=bytes(4)))
+    with pytest.raises(ValueError, match=r"promises 12,884,901,888 bytes, more than the (16|16,777,216) that a file"):
+        read_images(tmp_path)
