@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from .promises import check_glb, check_off, check_ply, check_stl
 from .shape import Array, Shape, shape_of
 
 MESHES = (".off", ".obj", ".ply", ".stl", ".glb")
+TEXTURED = (".obj", ".ply", ".glb")
+CHECKS = {".off": check_off, ".stl": check_stl, ".glb": check_glb}
 
 
 def read_mesh(name: str, suffix: str, data: bytes, features: Collection[str] = ()) -> Shape:
@@ -43,13 +46,18 @@ def _loaded(name: str, suffix: str, data: bytes) -> Any:
     import trimesh
 
     try:
+        faces = _promised(suffix, data)
         options: dict[str, Any] = {"process": False} if suffix != ".glb" else {}
+        if suffix in TEXTURED:
+            options["skip_materials"] = True  # Pillow would decode pictures in them, or start programs that do
         found: Any = trimesh.load(io.BytesIO(data), file_type=suffix.lstrip("."), resolver={}, **options)
         if isinstance(found, trimesh.Scene):
             found = found.to_geometry()
         promised = _ply_length(found)
         if promised is not None and promised != len(found.vertices):
             raise ValueError(f"it promises {promised} vertices and has {len(found.vertices)}")
+        if faces and not len(getattr(found, "faces", ())):
+            raise ValueError(f"it promises {faces} faces and has 0")
         if hasattr(found, "faces") and len(found.faces) and np.max(found.faces) >= len(found.vertices):
             raise ValueError(f"a face names vertex {np.max(found.faces)} of {len(found.vertices)}")
         count = len(getattr(found, "vertices", ()))
@@ -59,6 +67,15 @@ def _loaded(name: str, suffix: str, data: bytes) -> Any:
     if not count:
         raise ValueError(f"{name} has no shape, or is no {suffix} file; leave it out.")
     return found
+
+
+def _promised(suffix: str, data: bytes) -> int:
+    """Refuse a file that lacks a part or is a bomb; the number of faces that it is known to promise."""
+    if suffix == ".ply":
+        return check_ply(data)
+    if suffix in CHECKS and data:
+        CHECKS[suffix](data)
+    return 0
 
 
 def _corners(mesh: Any, name: str, features: Collection[str]) -> Array:

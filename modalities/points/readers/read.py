@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentgen.archive import regular, shortened
+
 from ..clouds import Clouds
 from ..shape_set import ShapeSet
 from ..surfaces import Surfaces
@@ -73,9 +75,15 @@ def read_shapes(
 def _read(source: Any, features: Collection[str], pool: int | None) -> list[Shape]:
     if isinstance(source, str | Path):
         path = Path(source)
-        if not path.exists():
-            raise ValueError(f"data is {str(source)!r}, which does not exist; give a file or folder.")
-        return _files(path, features, pool)
+        try:
+            if path.exists():
+                return _files(regular(path), features, pool)
+        except OSError as error:
+            raise ValueError(
+                f"data is {shortened(path)}, which must be readable, got the error '{error.strerror or error}'; check "
+                "the path and its permissions."
+            ) from None
+        raise ValueError(f"data is {shortened(path)}, which does not exist; give a file or folder.")
     if isinstance(source, Mapping):
         unknown = [key for key in source if key not in PARTS]
         if unknown or not source:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
-from latentgen.archive import open_archive, plain_files, read_member
+from latentgen.archive import RATIO_LIMIT, open_archive, plain_files, read_member
 
 from .shape import Array, Shape, shape_of
 from .voxels import surface_voxels
@@ -16,11 +17,17 @@ from .voxels import surface_voxels
 POINTS = ("points", "x", "pos", "xyz", "data", "pc", "clouds")
 """Names of arrays of points in an .npz file."""
 LABELS = ("label", "labels", "y")
+SHAPES_LIMIT = 2**14
+"""Shapes of a file, unless it has eight bytes or more for each."""
+GRID_LIMIT = 2**24
+"""Cells of one grid of voxels."""
+SURFACES_LIMIT = 2**28
+"""Bytes that the points of a file's voxels take, unless the file is large itself."""
 
 
 def read_npy(name: str, data: bytes, features: Collection[str] = ()) -> list[Shape]:
     """One cloud [P, 3 + F], or many of one size [S, P, 3 + F]; columns beyond three with the feature "columns"."""
-    return _clouds(_array(name, data), name, features)
+    return _clouds(_array(name, data), name, features, size=len(data))
 
 
 def read_npz(name: str, data: bytes, features: Collection[str] = ()) -> list[Shape]:
@@ -39,11 +46,13 @@ def read_npz(name: str, data: bytes, features: Collection[str] = ()) -> list[Sha
     for key in arrays:
         plain, part = _part(key)
         if plain in POINTS or plain == "points_cm":
-            values = arrays[key]() / (100 if plain == "points_cm" else 1)
             cut = arrays["offsets"]() if "offsets" in arrays else None
-            found += _known(_clouds(values, f"{name}/{key}", features, cut), arrays, name, part)
+            unit = 100 if plain == "points_cm" else 1
+            clouds = _clouds(arrays[key](), f"{name}/{key}", features, cut, len(data), unit)
+            found += _known(clouds, arrays, name, part)
         elif plain in ("voxels", "voxels_packed"):
-            found += _known(_voxels(arrays[key](), f"{name}/{key}", plain == "voxels_packed"), arrays, name, part)
+            grids = _voxels(arrays[key](), f"{name}/{key}", plain == "voxels_packed", len(data))
+            found += _known(grids, arrays, name, part)
     if not found:
         known = ", ".join(arrays) or "none"
         raise ValueError(f"{name} has the arrays {known}; name one of them points, or voxels.")
@@ -84,11 +93,20 @@ def read_las(name: str, data: bytes, features: Collection[str] = ()) -> list[Sha
     return [shape_of(np.concatenate(columns, axis=1), name)]
 
 
-def _clouds(values: Array, name: str, features: Collection[str], offsets: Array | None = None) -> list[Shape]:
-    if values.ndim not in (2, 3) or values.shape[-1] < 3:
-        raise ValueError(f"{name} has shape {list(values.shape)}; give points [P, 3] or [S, P, 3], or more columns.")
+def _clouds(
+    values: Array, name: str, features: Collection[str], offsets: Array | None = None, size: int = 0, unit: int = 1
+) -> list[Shape]:
+    """Clouds of one array of a file of ``size`` bytes; coordinates are divided by ``unit``."""
+    if values.ndim not in (2, 3) or values.shape[-1] < 3 or values.dtype.kind not in "fiub":
+        given = f"{values.dtype} of shape {list(values.shape)}"
+        raise ValueError(f"{name} has {given}; give points [P, 3] or [S, P, 3], or more columns.")
     values = values if "columns" in features else values[..., :3]
+    values = values if unit == 1 else values / unit
+    count = len(values) if values.ndim == 3 else 1 if offsets is None else offsets.size
+    _refuse_shapes(count, size, name)
     if offsets is not None and values.ndim == 2:
+        if offsets.dtype.kind not in "iu":
+            raise ValueError(f"{name} has offsets of {offsets.dtype}; give whole numbers.")
         cuts = offsets.astype(np.int64)
         if cuts.ndim != 1 or len(cuts) < 2 or cuts[0] != 0 or cuts[-1] != len(values) or (np.diff(cuts) < 0).any():
             raise ValueError(f"{name} has offsets that do not part {len(values)} points; let them rise from 0 to that.")
@@ -97,14 +115,34 @@ def _clouds(values: Array, name: str, features: Collection[str], offsets: Array 
     return [shape_of(cloud, f"{name} {k}" if values.ndim == 3 else name) for k, cloud in enumerate(clouds)]
 
 
-def _voxels(values: Array, name: str, packed: bool) -> list[Shape]:
+def _voxels(values: Array, name: str, packed: bool, size: int) -> list[Shape]:
+    """Grids of one array of a file of ``size`` bytes, unpacked one after the other."""
     if packed and values.dtype != np.uint8:
         raise ValueError(f"{name} has {values.dtype}; give bytes of eight cells each.")
-    grids = np.unpackbits(values, axis=-1) if packed else values
-    grids = grids[None] if grids.ndim == 3 else grids
-    if grids.ndim != 4:
-        raise ValueError(f"{name} has shape {list(values.shape)}; give voxels [S, X, Y, Z].")
-    return [shape_of(surface_voxels(grid != 0), f"{name} {k}") for k, grid in enumerate(grids)]
+    grids = values[None] if values.ndim == 3 else values
+    if grids.ndim != 4 or grids.dtype.kind not in "fiub":
+        raise ValueError(f"{name} has {values.dtype} of shape {list(values.shape)}; give voxels [S, X, Y, Z].")
+    cells = math.prod(grids.shape[1:]) * (8 if packed else 1)
+    if cells > GRID_LIMIT:
+        raise ValueError(f"{name} has grids of {cells:,} cells; give at most {GRID_LIMIT:,}.")
+    _refuse_shapes(len(grids), size, name)
+    found, taken, most = [], 0, max(SURFACES_LIMIT, RATIO_LIMIT * size)
+    for number, grid in enumerate(grids):
+        points = surface_voxels((np.unpackbits(grid, axis=-1) if packed else grid) != 0)
+        taken += points.nbytes
+        if taken > most:
+            raise ValueError(
+                f"{name} has surfaces of more than {most:,} bytes in a file of {size:,} (a decompression bomb); give "
+                "fewer grids, or smaller ones."
+            )
+        found.append(shape_of(points, f"{name} {number}"))
+    return found
+
+
+def _refuse_shapes(count: int, size: int, name: str) -> None:
+    most = max(SHAPES_LIMIT, size // 8)
+    if count > most:
+        raise ValueError(f"{name} has {count:,} shapes, more than the {most:,} of a file of its size; give fewer.")
 
 
 def _known(shapes: list[Shape], arrays: Mapping[str, Callable[[], Array]], name: str, part: str) -> list[Shape]:
@@ -113,7 +151,7 @@ def _known(shapes: list[Shape], arrays: Mapping[str, Callable[[], Array]], name:
     kinds, parts = [""] * len(shapes), [part] * len(shapes)
     if suffixes:
         labels = arrays[suffixes[0]]().ravel()
-        names = [str(one) for one in arrays["label_names"]()] if "label_names" in arrays else None
+        names = [str(one) for one in arrays["label_names"]().ravel()] if "label_names" in arrays else None
         if len(labels) != len(shapes) or labels.dtype.kind not in "iu":
             raise ValueError(f"{name} has {len(shapes)} shapes and {len(labels)} labels; give a class number each.")
         if names is not None and not 0 <= labels.min() <= labels.max() < len(names):
@@ -152,10 +190,11 @@ def _array(name: str, data: bytes) -> Array:
         version = np.lib.format.read_magic(file)
         head = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = head(file)
-        promised, left = float(np.prod(shape, dtype=np.float64)) * dtype.itemsize, len(data) - file.tell()
+        promised, left = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
         if dtype.hasobject or promised > left:
-            what = "objects" if dtype.hasobject else f"{promised:,.0f} bytes and has {left:,}"
+            size_named = f"{promised:,}" if promised < 2**64 else "2^64 or more"
+            what = "objects" if dtype.hasobject else f"{size_named} bytes and has {left:,}"
             raise ValueError(f"it promises {what}")
         return np.asarray(np.load(io.BytesIO(data)))
-    except (ValueError, EOFError, OSError, MemoryError, SyntaxError) as error:
+    except Exception as error:  # NumPy answers damaged headers with errors of any kind
         raise ValueError(f"{name} is no array of numbers ({error}); write it again.") from None

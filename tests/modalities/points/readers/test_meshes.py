@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import struct
+
 import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 
 from modalities.points.readers.meshes import MESHES, read_mesh
 from modalities.points.surfaces import Surfaces
@@ -24,6 +28,9 @@ end_header
 1 0 0 0 1 0
 0 1 0 1 0 0
 """
+
+
+OFF, CORNERS = b"OFF\n", b"0 0 0\n1 0 0\n0 1 0\n"
 
 
 def written(mesh: trimesh.Trimesh | trimesh.PointCloud, suffix: str) -> bytes:
@@ -76,7 +83,10 @@ def test_points_of_a_ply_file() -> None:
     ("suffix", "data", "features", "message"),
     [
         (".ply", PLY.format(count=10**12).encode(), (), "promises 1000000000000 vertices and has 3"),
-        (".off", b"OFF\n99999999999 3 0\n0 0 0", (), "no whole .off file"),
+        (".off", b"OFF\n99999999999 3 0\n0 0 0", (), "promises 99999999999 vertices and has 1"),
+        (".off", OFF + b"3 1000000000000 0\n" + CORNERS + b"3 0 1 2\n", (), "promises 1000000000000 faces and has 1"),
+        (".off", OFF + b"3 2 0\n" + CORNERS + b"3 0 1 2\n3 0 1", (), "promises 3 corners of the last face and has 2"),
+        (".off", b"OFF\n", (), "no whole .off file"),
         (".obj", b"v 0 0 0\nf 1 2 900\n", (), "no whole .obj file"),
         (".obj", b"", (), "no shape"),
         (".stl", b"solid\n", (), "chair"),
@@ -103,3 +113,78 @@ def test_links_to_other_files_are_left_alone(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("builtins.open", lambda path, *rest, **more: opened.append(str(path)))
     assert read_mesh("a", ".obj", text.encode()).values.shape == (1, 3, 3)
     assert not [path for path in opened if "secret" in path]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [("off", {}), ("ply", {}), ("ply", {"encoding": "ascii"}), ("stl", {}), ("stl_ascii", {}), ("glb", {})],
+)
+def test_a_file_cut_short_is_no_part_of_a_shape(suffix: str, options: dict) -> None:
+    data = trimesh.creation.icosphere(2).export(file_type=suffix, **options)
+    data, suffix = data.encode() if isinstance(data, str) else data, f".{suffix.partition('_')[0]}"
+    assert len(read_mesh("ball", suffix, data).values) == 320
+    for share in np.linspace(0.01, 0.99, 50):
+        with pytest.raises(ValueError, match="ball"):
+            read_mesh("ball", suffix, data[: int(share * len(data))])
+
+
+def test_a_binary_ply_file_that_ends_after_its_points_is_no_cloud() -> None:
+    data = written(trimesh.creation.icosphere(1), ".ply")
+    start = data.index(b"end_header") + len(b"end_header\n")
+    with pytest.raises(ValueError, match=r"ball is no whole .ply file \(it promises 80 faces and has 0\)"):
+        read_mesh("ball", ".ply", data[: start + 42 * 12])
+
+
+def test_quadrangles_and_remarks_are_no_lack() -> None:
+    text = b"OFF # a square\n4 1 0\n\n0 0 0\n2 0 0\n# here\n2 2 0\n0 2 0\n4 0 1 2 3 255 0 0\n"
+    assert len(read_mesh("square", ".off", text).values) == 2
+    head = b"ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
+    head += b"element face 1\nproperty list uchar int vertex_indices\nelement edge 0\nproperty int a\nend_header\n"
+    body = b"0 0 0\n2 0 0\n2 2 0\n0 2 0\n4 0 1 2 3\n"
+    assert len(read_mesh("square", ".ply", head + body).values) == 2
+    with pytest.raises(ValueError, match="promises 5 entries of the last row and has 4"):
+        read_mesh("square", ".ply", head + body[:-3])
+
+
+def scene(faces: int, parts: int, **accessor: object) -> bytes:
+    """A .glb file of one mesh in many places."""
+    indices, corners = np.tile(np.arange(3, dtype=np.uint32), faces).tobytes(), np.eye(3, dtype=np.float32).tobytes()
+    views = [{"buffer": 0, "byteLength": len(indices)}, {"buffer": 0, "byteOffset": len(indices), "byteLength": 36}]
+    head = {
+        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": list(range(parts))}],
+        "nodes": [{"mesh": 0}] * parts, "buffers": [{"byteLength": len(indices) + 36}], "bufferViews": views,
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 1}, "indices": 0}]}],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5125, "count": 3 * faces, "type": "SCALAR"},
+            {"bufferView": 1, "componentType": 5126, "count": 3, "type": "VEC3"},
+            *([accessor] if accessor else []),
+        ],
+    }
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text
+    chunks += struct.pack("<II", len(indices) + 36, 0x004E4942) + indices + corners
+    return struct.pack("<III", 0x46546C67, 2, 12 + len(chunks)) + chunks
+
+
+def test_a_scene_that_repeats_its_parts_without_end_is_not_built(monkeypatch) -> None:
+    assert len(read_mesh("forest", ".glb", scene(10, 50)).values) == 500
+    monkeypatch.setattr("trimesh.load", None)
+    with pytest.raises(ValueError, match="its parts repeat to 200,000,000 faces or points, more than 4,194,304"):
+        read_mesh("forest", ".glb", scene(100_000, 2000))
+    zeros = scene(10, 1, componentType=5126, count=10**9, type="VEC3")
+    with pytest.raises(ValueError, match="its buffers take 12,000,000,156 bytes"):
+        read_mesh("forest", ".glb", zeros)
+    with pytest.raises(ValueError, match="an accessor of a negative length"):
+        read_mesh("forest", ".glb", scene(10, 1, componentType=5126, count=-1, type="VEC3"))
+
+
+def test_pictures_in_a_mesh_file_are_not_decoded(monkeypatch) -> None:
+    mesh = trimesh.creation.box()
+    picture = Image.fromarray(np.zeros((4, 4, 3), np.uint8))
+    mesh.visual = trimesh.visual.TextureVisuals(uv=np.zeros((8, 2)), image=picture)
+    data = written(mesh, ".glb")
+    opened: list[object] = []
+    monkeypatch.setattr(Image, "open", lambda *given, **options: opened.append(given))
+    assert len(read_mesh("box", ".glb", data).values) == 12
+    assert not opened

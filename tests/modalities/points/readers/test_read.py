@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -143,3 +144,32 @@ def test_what_is_not_there(tmp_path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             read_shapes(source, split, features)
+
+
+def test_linked_folders_are_read_and_hidden_ones_are_not(tmp_path) -> None:
+    for name in ("a/chair/1", "a/chair/2", "b/3", "b/4", "a/.Trash-1000/files/5", "a/__MACOSX/6"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.off").write_bytes(box(1))
+    (tmp_path / "a" / "desk").symlink_to(tmp_path / "b")
+    found = read_shapes(tmp_path / "a", "train")
+    assert found.names == ("chair", "desk") and found.labels.tolist() == [0, 0, 1, 1]
+    (tmp_path / "a" / "loop").symlink_to(tmp_path / "a")
+    with pytest.raises(ValueError, match="to a folder that it lies in"):
+        read_shapes(tmp_path / "a", "train")
+
+
+def test_hidden_members_of_an_archive_are_no_shapes(tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name in ("1.off", "2.off", "__MACOSX/._1.off", ".Trash/3.off"):
+            archive.writestr(name, box(1) if name[0].isdigit() else b"no mesh")
+    assert len(read_shapes(tmp_path / "all.zip", "train")) == 2
+
+
+def test_pipes_devices_and_absurd_paths_are_the_usual_errors(tmp_path) -> None:
+    os.mkfifo(tmp_path / "a.npy")
+    (tmp_path / "b.off").symlink_to("/dev/zero")
+    for path in (tmp_path / "a.npy", tmp_path / "b.off", tmp_path):
+        with pytest.raises(ValueError, match="must be a regular file or a folder, got a pipe, socket or device"):
+            read_shapes(path, "train")
+    with pytest.raises(ValueError, match=r"^data is 'xxx.*\.\.\..*must be readable, got the error 'File name"):
+        read_shapes("x" * 5000, "train")

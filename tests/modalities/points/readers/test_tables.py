@@ -117,6 +117,33 @@ def archive(*members: tuple[str, bytes]) -> bytes:
     return file.getvalue()
 
 
+def claimed(shape: str) -> bytes:
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+CHECKERED = np.array([0xAA], np.uint8)
+"""Every other cell of eight, all of them on the surface."""
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"voxels_packed": np.resize(CHECKERED, (1, 508, 512, 64))}, "grids of 133,169,152 cells; give at most"),
+        ({"voxels_packed": np.resize(CHECKERED, (16, 128, 128, 63))}, "more than 268,435,456 bytes in a file"),
+        ({"voxels_packed": np.resize(CHECKERED, (2**20, 2, 2, 3))}, "1,048,576 shapes, more than the 16,384"),
+        ({"points": np.zeros((2**20, 1, 3), np.uint8)}, "1,048,576 shapes, more than the 16,384"),
+        ({"points": np.zeros((9, 3)), "offsets": np.zeros(2**20, np.int64)}, "1,048,576 shapes, more than the 16,384"),
+        ({"voxels": np.zeros((15, 1000, 1000), bool), "other": np.zeros(2**23, bool)}, "a decompression bomb"),
+    ],
+)
+def test_small_files_do_not_become_many_points(arrays: dict[str, np.ndarray], message: str) -> None:
+    data = npz(**arrays)
+    assert len(data) < 10**5
+    with pytest.raises(ValueError, match=message):
+        read_npz("bomb", data)
+
+
 @pytest.mark.parametrize(
     ("read", "data", "message"),
     [
@@ -126,7 +153,17 @@ def archive(*members: tuple[str, bytes]) -> bytes:
         (read_npy, npy(np.zeros((5, 2))), "give points"),
         (read_npy, npy(np.zeros((0, 3))), "has no point"),
         (read_npy, npy(np.full((2, 3), np.nan)), "NaN or infinite"),
-        (read_npy, npy(np.array([["a", "b", "c"]])), "give numbers"),
+        (read_npy, npy(np.array([["a", "b", "c"]])), "has <U1 of shape"),
+        (read_npy, npy(np.zeros((2, 3), [("a", "f4")])), "has .* of shape"),
+        (read_npy, npy(POINTS).replace(b"'fortran", b"(ortran "), "no array of numbers"),
+        (read_npy, npy(POINTS).replace(b"(2, 4, 3)", b"(True,3 )"), "no array of numbers"),
+        (read_npy, claimed("-" * 4000 + "2"), "no array of numbers"),
+        (read_npy, claimed(f"({10**200}, {10**200})"), r"promises 2\^64 or more bytes and has 0"),
+        (read_npy, claimed(f"({2**62 - 1}, 4)"), "promises 18,446,744,073,709,551,612 bytes and has 0"),
+        (read_npz, npz(points_cm=np.array([["a", "b", "c"]])), "has <U1 of shape"),
+        (read_npz, npz(points=POINTS[0], offsets=np.array([0.0, 4.0])), "offsets of float64"),
+        (read_npz, npz(voxels_packed=np.array(3, np.uint8)), r"uint8 of shape \[\]; give voxels"),
+        (read_npz, npz(voxels=np.array([[["a"]]])), "give voxels"),
         (read_npy, npy(np.array([[1e300, 0, 0], [0, 0, 0]])), "beyond the range"),
         (read_npz, b"PK\x03\x04 no", "must be a zip archive"),
         (read_npz, npz(other=POINTS), "has the arrays other"),
