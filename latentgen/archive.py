@@ -26,13 +26,16 @@ DAMAGE = (
 """What Python's ``zipfile`` raises on a damaged archive."""
 
 
-def open_archive(source: Path | BinaryIO, limit: int = TOTAL_LIMIT, name: str = "") -> zipfile.ZipFile:
+def open_archive(
+    source: Path | BinaryIO, limit: int = TOTAL_LIMIT, name: str = "", large: int = LARGE_MEMBER
+) -> zipfile.ZipFile:
     """A zip archive, such as an .npz file, whose members are plain files of honest size below its root.
 
     Args:
         source: a path or an open file.
         limit: bytes that all members together may have.
         name: what errors call it; the file's name unless given.
+        large: bytes that all members together may have however well they pack.
 
     Raises:
         ValueError: if it is damaged or hostile.
@@ -49,7 +52,7 @@ def open_archive(source: Path | BinaryIO, limit: int = TOTAL_LIMIT, name: str = 
         ) from None
     fault = next(((info, found) for info in archive.infolist() if (found := _fault(info))), None)
     total = sum(info.file_size for info in plain_files(archive))
-    bomb = total > LARGE_MEMBER and total > RATIO_LIMIT * packed
+    bomb = total > large and total > RATIO_LIMIT * packed
     if fault is None and total <= limit and not bomb:
         return archive
     archive.close()

@@ -95,6 +95,9 @@ def test_many_members_make_a_bomb_too(tmp_path: Path) -> None:
         open_archive(path)
     with pytest.raises(ValueError, match="a decompression bomb"):
         open_archive(io.BytesIO(path.read_bytes()))
+    packed(path, ("x", bytes(2**20)))
+    with pytest.raises(ValueError, match="a decompression bomb"):
+        open_archive(path, large=2**20 - 1)
 
 
 def test_pipes_devices_and_what_is_not_there_are_refused(tmp_path: Path) -> None:

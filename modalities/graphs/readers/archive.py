@@ -13,6 +13,8 @@ from latentgen.archive import open_archive, open_member, plain_files
 Opener = Callable[[], BinaryIO]
 
 TOTAL_LIMIT = 2**30
+LARGE = 2**20
+"""Bytes of text that may pack well; a line takes far longer to read than to unpack."""
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def open_files(path: Path) -> Iterator[Mapping[str, Opener]]:
         files = sorted(file for file in path.iterdir() if file.is_file())
         yield {file.name: partial(_open, file) for file in files}
         return
-    with open_archive(path, TOTAL_LIMIT) as archive:
+    with open_archive(path, TOTAL_LIMIT, large=LARGE) as archive:
         yield {
             PurePosixPath(info.filename).name: partial(open_member, archive, info)
             for info in plain_files(archive)

@@ -11,6 +11,7 @@ import networkx as nx
 import torch
 from torch_geometric.data import Data
 
+from latentgen.archive import regular, shortened
 from modalities.graphs.readers.collection import GraphCollection, divide
 from modalities.graphs.readers.json_lines import read_json_lines
 from modalities.graphs.readers.memory import read_memory
@@ -113,7 +114,7 @@ def read_collection(
 
 def _existing(source: str | os.PathLike[str]) -> Path:
     """The path, once it is known to exist and not to be pickled."""
-    path = Path(source)
+    path, name = Path(source), shortened(source)
     if path.suffix.lower() in PICKLES:
         raise ValueError(
             f"source {path.name}: {path.suffix} files are not read, since unpickling runs the "
@@ -121,12 +122,19 @@ def _existing(source: str | os.PathLike[str]) -> Path:
             "networkx or PyG graphs, or write them as JSON lines "
             '{"n": 3, "edges": [[0, 1], [1, 2]]}.'
         )
-    if not path.exists():
+    try:
+        found = path.exists()
+    except OSError as error:
         raise ValueError(
-            f"source must be an existing file or folder, got {os.fspath(source)!r}, which does "
-            "not exist; check the path."
+            f"source must be an existing file or folder, got {name} ({error.strerror}); check the "
+            "path."
+        ) from None
+    if not found:
+        raise ValueError(
+            f"source must be an existing file or folder, got {name}, which does not exist; check "
+            "the path."
         )
-    return path
+    return regular(path)
 
 
 def _from_path(path: Path, max_nodes: int | None, notes: list[str]) -> Iterator[RawGraph]:
@@ -143,7 +151,7 @@ def _from_path(path: Path, max_nodes: int | None, notes: list[str]) -> Iterator[
     if not files:
         raise ValueError(f"source must be {READABLE}; got {path.name}, convert it to one of them.")
     passed_over: set[str] = set()
-    for file in files:
+    for file in map(regular, files):
         if file.suffix.lower() == GRAPHML:
             yield from read_graphml(file, max_nodes, passed_over)
         else:

@@ -1,5 +1,6 @@
 """Reading graphs: dispatch, parts, types, repairs and what is said about them."""
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -339,3 +340,19 @@ def test_unknown_files_and_empty_folders(tmp_path: Path) -> None:
             ValueError, match=r"^source must be a \.jsonl file, a TUDataset folder"
         ):
             read_collection(source)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.zip", "a.graphml", "a.txt"])
+def test_pipes_and_devices_are_not_opened(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / name).symlink_to("/dev/zero")
+    folders = [tmp_path / "b"] if name in ("a.graphml", "a.txt") else []
+    for path in (tmp_path / name, tmp_path / "b" / name, *folders):
+        with pytest.raises(ValueError, match="must be a regular file or a folder, got a pipe, socket or device"):
+            read_collection(path)
+
+
+def test_a_path_of_absurd_length_is_the_usual_error() -> None:
+    with pytest.raises(ValueError, match=r"^source must be an existing file or folder, got 'xxx.*\(File name"):
+        read_collection("x" * 5000)

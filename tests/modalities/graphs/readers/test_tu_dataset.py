@@ -227,3 +227,11 @@ def test_damaged_archives(tmp_path: Path) -> None:
             read_graphs(target)
         except ValueError as error:
             assert str(error).startswith("source ")
+
+
+def test_a_small_archive_of_endless_text_is_not_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "X.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("X_graph_indicator.txt", "1\n" * 7_000_000)
+        archive.writestr("X_A.txt", "1, 1\n")
+    with pytest.raises(ValueError, match=r"^source X\.zip: .*\(a decompression bomb\)"):
+        read_collection(tmp_path / "X.zip")
