@@ -24,6 +24,7 @@ from .generators import GENERATORS
 from .mmd import graph_mmd
 from .networks import GraphAutoencoder
 from .readers import GraphCollection, read_collection
+from .state import check_state
 from .statistics import GraphStatistics
 from .validity import vun
 
@@ -99,7 +100,7 @@ class Graphs(Modality):
             parts = {"train": graphs[: self.train_size], "test": graphs[self.train_size :]}
             return GraphCollection(parts, node_types=1, edge_types=2, notes=[])
         found = read_collection(self.data, max_nodes=self.limit_nodes, atoms=self.atoms)
-        if self.limit is not None:
+        if self.limit is not None and "train" in found.graphs:
             found = dataclasses.replace(found, graphs={**found.graphs, "train": found.graphs["train"][: self.limit]})
         return found
 
@@ -128,8 +129,12 @@ class Graphs(Modality):
         return {"sizes": self.sizes, "kinds": self._state["kinds"]}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what :meth:`state` gave."""
-        self._state = dict(state)
+        """Take back what :meth:`state` gave.
+
+        Raises:
+            ValueError: if it is not whole, or not such a state; it is not taken from the data instead.
+        """
+        self._state = check_state(state)
 
     def dataset(self, split: str) -> DenseGraphs:
         """Graphs of "train", "valid" or "test"."""

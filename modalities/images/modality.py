@@ -24,6 +24,7 @@ from .hierarchical import HierarchicalAutoencoder
 from .inception import InceptionFeatures
 from .networks import LIKELIHOODS, ImageAutoencoder, LikelihoodName, PixelAutoencoder, halved
 from .readers import ImageSet, read_images
+from .state import check_state
 
 LatentName = Literal["grid", "vector", "pixels"]
 SMALLEST_GRID = 8
@@ -166,8 +167,12 @@ class Images(Modality):
         return dict(self._learned())
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what :meth:`state` gave."""
-        self._state = dict(state)
+        """Take back what :meth:`state` gave.
+
+        Raises:
+            ValueError: if it is not whole, or not such a state; it is not taken from the data instead.
+        """
+        self._state = check_state(state)
 
     def dataset(self, split: str) -> PixelData:
         """Images of "train", "valid" or "test"."""

@@ -24,6 +24,7 @@ from .normalisation import Normalisation, NormalisationName
 from .procedural import KINDS, shapes
 from .readers.shape import FeatureName
 from .shape_set import ShapeSet
+from .state import check_state
 
 AutoencoderName = Literal["tokens", "points"]
 
@@ -123,9 +124,13 @@ class Points(Modality):
         return dict(self._learned())
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what :meth:`state` gave."""
-        self._state = dict(state)
-        self.normalisation.load_state(state)
+        """Take back what :meth:`state` gave.
+
+        Raises:
+            ValueError: if it is not whole, or not such a state; it is not taken from the data instead.
+        """
+        self._state = check_state(state)
+        self.normalisation.load_state(self._state)
 
     @property
     def condition_dim(self) -> int:  # type: ignore[override]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import latentgen
+from latentgen.storage import export_safetensors, read_safetensors
 from modalities.graphs import Graphs
 
 
@@ -74,3 +75,55 @@ def test_render_draws_a_picture(tmp_path: Path) -> None:
     graphs = Graphs(train_size=5, test_size=1)
     graphs.render(graphs.dataset("train").__getitems__([0, 1, 2]), tmp_path / "a" / "g.png")
     assert (tmp_path / "a" / "g.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_limit_does_not_need_training_graphs() -> None:
+    graphs = Graphs(data={"test": [nx.cycle_graph(4)]}, limit=3)
+    assert len(graphs.dataset("test")) == 1
+    with pytest.raises(ValueError, match="split must be one of the parts of this source, test, got 'train'"):
+        graphs.dataset("train")
+
+
+def state(**changes: object) -> dict[str, torch.Tensor]:
+    given = {"sizes": [0.0, 0.25, 0.75], "kinds": [1, 2], **changes}
+    return {name: torch.as_tensor(value) for name, value in given.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": None, "kinds": None}, "must hold kinds and sizes, got nothing"),
+        ({"kinds": None}, "must hold kinds and sizes, got sizes"),
+        ({"more": 1}, "must hold kinds and sizes, got kinds, more, sizes"),
+        ({"sizes": 1.0}, r"sizes must be numbers \[N \+ 1\], N at least 1, got torch.float32 \[\]"),
+        ({"sizes": []}, r"got torch.float32 \[0\]"),
+        ({"sizes": [[0.0, 1.0]]}, r"got torch.float32 \[1, 2\]"),
+        ({"sizes": [0, 1]}, r"got torch.int64 \[2\]"),
+        ({"sizes": [0.0, float("nan")]}, "sizes must be shares from 0 on that sum to 1, got a least of nan"),
+        ({"sizes": [0.0, 0.4]}, "a sum of 0.4"),
+        ({"sizes": [2.0, -1.0]}, "a least of -1"),
+        ({"kinds": [1, 2, 3]}, r"kinds must be two whole numbers, got torch.int64 \[3\]"),
+        ({"kinds": [1.0, 2.0]}, r"got torch.float32 \[2\]"),
+        ({"kinds": [0, 2]}, r"kinds must be numbers of types from 1 to 256, got \[0, 2\]"),
+        ({"kinds": [1, 10**9]}, r"got \[1, 1000000000\]"),
+    ],
+)
+def test_a_state_that_no_model_gave_is_refused(changes: dict[str, object], message: str) -> None:
+    graphs = Graphs(data=None)
+    with pytest.raises(ValueError, match=f"^state of Graphs.*{message}"):
+        graphs.load_state(state(**changes))
+    graphs.load_state(state())
+    assert graphs.latents.shape == (2, 8)
+
+
+def test_a_model_file_without_its_state_reads_no_data(tmp_path: Path) -> None:
+    """The path in it is its writer's choice."""
+    file = tmp_path / "secret.jsonl"
+    file.write_text('{"n": 3, "edges": [[0, 1], [1, 2]]}\n' * 5)
+    model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(Graphs(data=str(file))).model
+    model.save_pretrained(tmp_path)
+    tensors, config = read_safetensors(tmp_path / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("modality.")}
+    export_safetensors(tmp_path / "model.safetensors", kept, config)
+    with pytest.raises(ValueError, match="state of Graphs must hold kinds and sizes, got nothing"):
+        latentgen.load(tmp_path)

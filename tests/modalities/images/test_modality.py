@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import latentgen
+from latentgen.storage import export_safetensors, read_safetensors
 from latentgen.testing import check_modality
 from modalities.images import Images, PixelAutoencoder
 from modalities.images.classifier import Classifier, save_classifier, train_classifier
@@ -113,3 +114,39 @@ def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> No
 def test_conditions_need_classes() -> None:
     with pytest.raises(ValueError, match="for images without classes; leave it out"):
         _ = Images(RNG.integers(0, 255, (9, 8, 8), dtype=np.uint8), condition="label").condition_dim
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": None, "classes": None}, "must hold classes and shape, got nothing"),
+        ({"more": 1}, "got classes, more, shape"),
+        ({"shape": [1, 8]}, r"shape must be 3 whole number\(s\), got torch.int64 \[2\]"),
+        ({"shape": [1.0, 8.0, 8.0]}, "got torch.float32"),
+        ({"shape": [2, 8, 8]}, r"shape must be 1 or 3 channels, .* got \[2, 8, 8\]"),
+        ({"shape": [1, 0, 8]}, r"got \[1, 0, 8\]"),
+        ({"shape": [1, 10**6, 10**6]}, r"at most 67,108,864 pixels, got \[1, 1000000, 1000000\]"),
+        ({"classes": 3}, r"classes must be 1 whole number\(s\), got torch.int64 \[\]"),
+        ({"classes": [-1]}, "classes must be a number from 0 to 16,777,216, got -1"),
+        ({"classes": [10**12]}, "got 1000000000000"),
+    ],
+)
+def test_a_state_that_no_model_gave_is_refused(changes: dict[str, object], message: str) -> None:
+    given = {"shape": [1, 8, 8], "classes": [10], **changes}
+    images = Images(data=None)
+    with pytest.raises(ValueError, match=f"^state of Images.*{message}"):
+        images.load_state({name: torch.as_tensor(value) for name, value in given.items() if value is not None})
+    images.load_state({"shape": torch.tensor([1, 8, 8]), "classes": torch.tensor([10])})
+    assert images.shape == (1, 8, 8)
+
+
+def test_a_model_file_without_its_state_reads_no_data(tmp_path: Path) -> None:
+    """The path in it is its writer's choice."""
+    np.save(tmp_path / "secret.npy", RNG.integers(0, 255, (5, 8, 8), dtype=np.uint8))
+    model = latentgen.DataDiffusion().prepare(Images(str(tmp_path / "secret.npy"), layout="pixels")).model
+    model.save_pretrained(tmp_path)
+    tensors, config = read_safetensors(tmp_path / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("modality.")}
+    export_safetensors(tmp_path / "model.safetensors", kept, config)
+    with pytest.raises(ValueError, match="state of Images must hold classes and shape, got nothing"):
+        latentgen.load(tmp_path)

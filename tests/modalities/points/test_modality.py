@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from latentgen.testing import check_modality
 from modalities.points import Points
@@ -18,3 +19,28 @@ def test_the_contract_is_kept(encoder: str) -> None:
     )
     assert [result for result in results if not result.passed] == []
     assert len(results) > 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": None}, "must hold centre, classes, features, scale, sizes, got centre, classes, features, scale;"),
+        ({"sizes": 1.0}, r"sizes must be numbers \[N \+ 1\]"),
+        ({"sizes": [0.0, float("nan")]}, "sizes must be shares from 0 on that sum to 1"),
+        ({"centre": [0.0, 0.0]}, r"centre must be numbers \[3\], got torch.float32 \[2\]"),
+        ({"centre": [0.0, 0.0, float("inf")]}, "centre must be finite"),
+        ({"scale": 0.0}, "scale must be finite, and a scale above 0, got 0.0"),
+        ({"scale": [1.0]}, r"scale must be numbers \[\], got torch.float32 \[1\]"),
+        ({"features": 0.5}, "features must be one whole number, got torch.float32"),
+        ({"features": -3}, "features must be a number from 0 to 16,777,216, got -3"),
+        ({"classes": 10**12}, "classes must be a number from 0 to 16,777,216, got 1000000000000"),
+    ],
+)
+def test_a_state_that_no_model_gave_is_refused(changes: dict[str, object], message: str) -> None:
+    given = {"centre": [0.0] * 3, "scale": 1.0, "sizes": [0.0, 0.5, 0.5], "features": 0, "classes": 2}
+    points = Points(data=None)
+    made = {name: torch.as_tensor(value) for name, value in {**given, **changes}.items() if value is not None}
+    with pytest.raises(ValueError, match=f"^state of Points.*{message}"):
+        points.load_state(made)
+    points.load_state({name: torch.as_tensor(value) for name, value in given.items()})
+    assert points.dimensions == 3 * 512
