@@ -114,7 +114,7 @@ def header(shape: str, kind: str = "|u1") -> bytes:
         (header("(2, 2, 2)") + b"1234567", "promises 8 bytes"),
         (header("(200000, 2000, 2000)") + b"1", "promises 800,000,000,000 bytes"),
         (header("(2, 2, 2)", "|O") + bytes(200), "promises objects"),
-        (header("(2, 2, 2)").replace(b"'fortran", b"(      "), ""),
+        (b"\x93NUMPY\x01\x00\x12\x00{'descr': '<f4', (", ""),
         (header("-" * 4000 + "2"), ""),
         (header("(True, 2, 2)") + bytes(4), ""),
         (header(f"({10**200}, {10**200})") + bytes(4), r"promises 2\^64 or more bytes and has 4"),
