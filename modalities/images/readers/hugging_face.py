@@ -27,7 +27,8 @@ def read_hugging_face(source: str, decoding: Decoding) -> Parts:
     """A data set by its name on the hub, or by a local path (written by ``save_to_disk``, or of Parquet files).
 
     The column of the type ``Image`` gives the pixels; the first of the type ``ClassLabel``, or a column "label", gives
-    the classes. Scripts of data sets are not run, and images that a table does not hold but names are not opened.
+    the classes. Scripts of data sets are not run. Images that a table names and does not hold are not opened, but for
+    those that the library itself has put into its cache for a data set that was given by name.
 
     Args:
         source: the name (``ylecun/mnist``, or ``name:config``) or the path.
@@ -41,6 +42,7 @@ def read_hugging_face(source: str, decoding: Decoding) -> Parts:
     path = Path(source)
     for file in _local(path):
         regular(file)
+    cache: tuple[Path, ...] = ()
     try:
         if is_saved_dataset(path):
             found = library.load_from_disk(str(path))
@@ -49,6 +51,7 @@ def read_hugging_face(source: str, decoding: Decoding) -> Parts:
         else:
             name, _, config = source.partition(":")
             found = library.load_dataset(name, config or None)
+            cache = _cache(library) if not path.exists() else ()
     except Exception as error:
         raise ValueError(
             f"data is {PREFIX + source!r}, which cannot be loaded ({type(error).__name__}: {error}); check the name, "
@@ -58,7 +61,7 @@ def read_hugging_face(source: str, decoding: Decoding) -> Parts:
     named = {PARTS.get(key, key): table for key, table in tables.items() if key in PARTS or key == ""}
     if not named:
         raise ValueError(f"data {source} has the parts {', '.join(tables)}; one must be called train or test.")
-    return {part: partial(_read, table, decoding, source) for part, table in named.items()}
+    return {part: partial(_read, table, decoding, source, cache) for part, table in named.items()}
 
 
 def _local(path: Path) -> list[Path]:
@@ -75,7 +78,14 @@ def _parquet(path: Path) -> dict[str, Any]:
     return {"data_files": by_part}
 
 
-def _read(table: Any, decoding: Decoding, name: str) -> ImageSet:
+def _cache(library: Any) -> tuple[Path, ...]:
+    """Where the library keeps what it has loaded from the hub."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return tuple(Path(place).resolve() for place in (library.config.HF_DATASETS_CACHE, HF_HUB_CACHE))
+
+
+def _read(table: Any, decoding: Decoding, name: str, cache: tuple[Path, ...] = ()) -> ImageSet:
     library = _library()
     columns = [key for key, kind in table.features.items() if isinstance(kind, library.Image)]
     if not columns:
@@ -84,7 +94,7 @@ def _read(table: Any, decoding: Decoding, name: str) -> ImageSet:
             "with datasets.Image()."
         )
     content = table.with_format(None).select_columns(columns[:1]).cast_column(columns[0], library.Image(decode=False))
-    pixels = stacked(_decoded(content, columns[0], decoding, name), len(table), name)
+    pixels = stacked(_decoded(content, columns[0], decoding, name, cache), len(table), name)
     kinds = table.features
     labels = [key for key, kind in kinds.items() if isinstance(kind, library.ClassLabel)]
     labels += [key for key in ("label", "labels") if key in kinds and key not in labels]
@@ -110,18 +120,32 @@ def _numbers(table: Any, column: str, library: Any, name: str) -> Array:
     return np.asarray(numbers)
 
 
-def _decoded(table: Any, column: str, decoding: Decoding, name: str) -> Iterator[Pixels]:
-    """Images by the bytes that the table holds; paths and addresses in it are a stranger's choice, and not opened."""
+def _decoded(
+    table: Any, column: str, decoding: Decoding, name: str, cache: tuple[Path, ...]
+) -> Iterator[Pixels]:
+    """Images by the bytes that the table holds, or in the files that it names within a cache.
+
+    Other paths and addresses in it are a stranger's choice, and not opened.
+    """
     for number, row in enumerate(table):
         cell = row[column]
         if cell is None:
             raise ValueError(f"column {column} has an empty image; filter such rows out.")
-        if cell["bytes"] is None:
+        data = cell["bytes"] if cell["bytes"] is not None else _cached(cell["path"], cache)
+        if data is None:
             raise ValueError(
                 f"data {name}: the column {column} must hold the images' bytes, got none in row {number}, which names "
                 "a file or address instead; embed the images with save_to_disk, or give their folder."
             )
-        yield decoding.file(cell["bytes"], f"{name}, row {number}")
+        yield decoding.file(data, f"{name}, row {number}")
+
+
+def _cached(named: str | None, cache: tuple[Path, ...]) -> bytes | None:
+    """The content of a file within one of the places, wherever links lead; None for all else."""
+    path = Path(named or "").resolve()
+    if not named or not any(path.is_relative_to(place) for place in cache) or not path.is_file():
+        return None
+    return path.read_bytes()
 
 
 def _library() -> Any:

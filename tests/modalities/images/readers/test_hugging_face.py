@@ -120,6 +120,29 @@ def test_images_that_a_table_only_names_are_not_opened(tmp_path: Path, picture: 
     assert read_images(parquet(tmp_path / "b.parquet", whole)).pixels.unique().tolist() == [77]
 
 
+def test_images_of_a_data_set_by_name_may_lie_in_the_cache_of_the_library(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, elsewhere = tmp_path / "cache", tmp_path / "elsewhere.png"
+    cache.mkdir()
+    elsewhere.write_bytes(picture.read_bytes())
+    (cache / "x.png").write_bytes(picture.read_bytes())
+    (cache / "link.png").symlink_to(elsewhere)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+
+    def named(path: Path) -> None:
+        rows = datasets.Dataset.from_dict({"picture": [{"bytes": None, "path": str(path)}] * 5})
+        table = rows.cast_column("picture", datasets.Image())
+        monkeypatch.setattr(datasets, "load_dataset", lambda *given, **options: datasets.DatasetDict(train=table))
+
+    named(cache / "x.png")
+    assert read_images("hf:somebody/pictures").pixels.unique().tolist() == [77]
+    for path in (elsewhere, cache / "link.png", cache / ".." / "elsewhere.png", cache / "nothing.png"):
+        named(path)
+        with pytest.raises(ValueError, match="got none in row 0, which names a file"):
+            read_images("hf:somebody/pictures")
+
+
 def test_bytes_of_a_table_are_decoded_as_files_are(tmp_path: Path, picture: Path) -> None:
     source = parquet(tmp_path / "a.parquet", [{"bytes": b"%!PS-Adobe-3.0 EPSF-3.0", "path": None}] * 5)
     with pytest.raises(ValueError, match=r"a\.parquet, row 0: the image file must be readable"):
