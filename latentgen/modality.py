@@ -46,6 +46,7 @@ class Modality(Component, ABC):
 
     Attributes:
         condition_dim: size F of the condition, 0 for unconditional data.
+        classes: names of the classes of a one-hot condition, in their order, where there are names.
         draws: whether generated and reconstructed data are drawn from the likelihood, instead of its mode, unless the
             caller says otherwise. Right where the likelihood is a law of its own and not a little noise on one answer:
             a random graph with few edges has none at all as its most probable one.
@@ -53,6 +54,11 @@ class Modality(Component, ABC):
 
     condition_dim: int = 0
     draws: bool = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """No names."""
+        return ()
 
     @property
     @abstractmethod

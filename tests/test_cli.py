@@ -20,6 +20,7 @@ from latentgen.cli import main
 from latentgen.cli.train import plain, read_job
 from latentgen.progress import read_metrics
 from modalities.images import Images
+from modalities.points import Points
 
 ROOT = Path(__file__).parent.parent
 GRAPHS = {"train_size": 12, "test_size": 6, "width": 16, "encoder_depth": 1, "decoder_depth": 1, "latent": 2}
@@ -286,6 +287,22 @@ def test_sample_takes_autoguidance(tmp_path: Path, fails: Any, capfd: Any) -> No
     recipe.prepare(Images(limit=60, width=8)).model.save_pretrained(tmp_path / "gan")
     words = ["sample", str(tmp_path / "gan"), "--sampler", "gan", "--autoguidance", "2"]
     assert "does not reach this model's generator" in fails(*words)
+
+
+def test_a_label_may_be_the_name_of_a_class(tmp_path: Path, fails: Any, capfd: Any) -> None:
+    shapes = {"points": 32, "train_size": 12, "test_size": 6, "tokens": 4, "width": 16, "depth": 1, "heads": 2}
+    points = Points(condition="label", **shapes)
+    recipe = latentgen.LSGM(width=16, depth=1, heads=2)
+    recipe.prepare(points).model.save_pretrained(tmp_path / "model")
+    common = ["sample", str(tmp_path / "model"), "--n", "2", "--steps", "2", "--out"]
+    found = []
+    for label in (points.classes[1], "1"):
+        assert main([*common, str(tmp_path / label), "--label", label]) == 0
+        found.append(load_file(tmp_path / label / "samples.safetensors")["x"])
+    assert torch.equal(*found)
+    capfd.readouterr()
+    message = fails(*common, "x", "--label", "sofa")
+    assert "label is sofa for this model; its classes are 0 to" in message and points.classes[1] in message
 
 
 def test_sampling_mistakes_are_one_sentence(run: Path, tmp_path: Path, fails: Any) -> None:

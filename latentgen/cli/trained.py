@@ -28,7 +28,7 @@ def add_commands(commands: Any) -> None:
     sample.add_argument("--sampler", help="dpm, ode, heun, ddim, ancestral, euler, pc, gan (default: the prior's)")
     sample.add_argument("--steps", type=int, help=COST)
     sample.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
-    sample.add_argument("--label", type=int, help="class number, for class-conditional models")
+    sample.add_argument("--label", help="number or name of a class, for class-conditional models")
     sample.add_argument(
         "--guidance", type=float, default=1.0, help="weight of classifier-free guidance (default: 1)"
     )
@@ -182,10 +182,13 @@ def _condition(model: LatentGenerativeModel, options: argparse.Namespace) -> Ten
         if options.guidance != 1:
             raise ValueError(f"guidance is {options.guidance:g} without a label; give one, or leave guidance out.")
         return None
-    if not 0 <= label < count:
-        known = f"its classes are 0 to {count - 1}" if count else "it was trained without classes; leave label out"
+    names = model.modality.classes if count and not label.isdigit() else ()
+    number = names.index(label) if label in names else int(label) if label.isdigit() else -1
+    if not 0 <= number < count:
+        numbers = f"its classes are 0 to {count - 1}{''.join(f', {name}' for name in names)}"
+        known = numbers if count else "it was trained without classes; leave label out"
         raise ValueError(f"label is {label} for this model; {known}.")
-    return torch.eye(count, device=model.device)[label].expand(options.n, -1)
+    return torch.eye(count, device=model.device)[number].expand(options.n, -1)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
