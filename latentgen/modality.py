@@ -53,12 +53,8 @@ class Modality(Component, ABC):
     """
 
     condition_dim: int = 0
+    classes: tuple[str, ...] = ()
     draws: bool = False
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """No names."""
-        return ()
 
     @property
     @abstractmethod

@@ -145,7 +145,7 @@ class Points(Modality):
         return count
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def classes(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the classes, where they are known."""
         return self.shapes("train").names
 
