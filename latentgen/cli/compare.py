@@ -46,13 +46,15 @@ def _compare(options: argparse.Namespace) -> int:
     from ..comparison_report import comparison_json, format_comparison, write_comparison
 
     models = {name: _load(options, run) for name, run in zip(_names(options.runs), options.runs, strict=True)}
+    first = Path(options.runs[0])
+    folder = Path(options.out or (first if first.is_dir() else Path(".")))
+    folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be is refused before anything is measured
     result = compare(
         models, _settings(options, models), options.samples, options.sets, options.seed, options.repeats,
         progress=lambda text: print(f"measuring {text}", file=sys.stderr, flush=True),
     )
-    first = Path(options.runs[0])
-    page = write_comparison(result, options.out or (first if first.is_dir() else Path(".")))
-    print(comparison_json(result) if options.json else format_comparison(result))
+    print(comparison_json(result) if options.json else format_comparison(result), flush=True)
+    page = write_comparison(result, folder)
     print(f"report: {page}", file=sys.stderr if options.json else sys.stdout)
     return 0
 
