@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+
+LIBRARIES = (Path(__file__).parents[1], Path(sysconfig.get_path("stdlib")))
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,9 @@ class Checks:
     """Runs checks one after another and keeps their results.
 
     A check is a function that returns a remark or None, and raises :class:`BrokenRule` where the
-    rule does not hold. Any other exception is a failure too, reported with the line that raised
-    it. Every check starts from the same random state, and the caller's is put back.
+    rule does not hold. Any other exception is a failure too, reported with the last line of
+    the user's own that led to it. Every check starts from the same random state, and the caller's
+    is put back.
     """
 
     def __init__(self) -> None:
@@ -80,7 +85,7 @@ def _judge(name: str, check: Check) -> CheckResult:
     except BrokenRule as broken:
         return CheckResult(name, False, broken.detail, broken.fix)
     except Exception as error:
-        return CheckResult(name, False, f"raised {_first_line(error)}", f"mend {_place(error)}")
+        return CheckResult(name, False, f"raised {_first_line(error)}", _fix(error))
 
 
 def _first_line(error: Exception) -> str:
@@ -88,11 +93,24 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
-def _place(error: Exception) -> str:
-    """File, line and function of the deepest frame that is not an installed package's."""
+def _fix(error: Exception) -> str:
+    """The deepest line of the user's own to mend; where there is none, where the exception arose."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in frame.filename] or list(frames)
-    frame = own[-1]
+    own = [frame for frame in frames if not _is_library(frame)]
+    if own:
+        return f"mend {_place(own[-1])}"
+    shown = [frame for frame in frames if "torch" not in Path(frame.filename).parts] or list(frames)
+    return f"look at what the part under test gives: the exception arose in {_place(shown[-1])}"
+
+
+def _is_library(frame: traceback.FrameSummary) -> bool:
+    """Whether a line is of latentgen, of an installed package or of Python itself."""
+    path = Path(frame.filename)
+    installed = not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+    return installed or any(path.is_relative_to(folder) for folder in LIBRARIES)
+
+
+def _place(frame: traceback.FrameSummary) -> str:
     return f"{frame.filename}:{frame.lineno}, in {frame.name}"
 
 
