@@ -17,6 +17,10 @@ EXTRA = 3
 CLOSE = 1e-3
 DRAWS = 64
 EXAMPLES = 4
+IN_FRONT = (
+    "put real items first in the mask: new samples have theirs there (sample_mask), and a model would be sampled "
+    "elsewhere than it was trained"
+)
 FIX = "keep padded items out of attention, messages, means, norms and sums with the mask"
 
 
@@ -37,25 +41,57 @@ def padding(autoencoder: Autoencoder, batch: Batch, latents: LatentSpec) -> str 
         return "does not apply: latents have no mask"
     mask = batch["mask"]
     items, longest = mask.shape[1], int(mask.sum(dim=1).max())
-    if not torch.equal(mask, torch.arange(items) < mask.sum(dim=1, keepdim=True)):
-        return "not tested: real items do not come first"
+    require(
+        torch.equal(mask, torch.arange(items) < mask.sum(dim=1, keepdim=True)),
+        "real items do not come first in the mask",
+        IN_FRONT,
+    )
     before = leading(_encode(autoencoder, batch), batch)
     most = max(items, min(latents.shape[0] - before, longest + EXTRA))
     if longest == most:
         return "not tested: every example fills all items"
-    parts = _resize(batch, items, longest), _resize(batch, items, most)
-    encoded = _encode(autoencoder, parts[0]), _encode(autoencoder, parts[1])
-    _same_posterior(autoencoder, parts, encoded, before + longest)
-    z, more = encoded[0].mean, _resize_axis(encoded[0].mean, 1, before + most)
-    expected = autoencoder.decode(z, encoded[0].mask).log_prob(parts[0])
-    found = autoencoder.decode(more, encoded[1].mask).log_prob(parts[1])
+    sizes, strided = (longest, most), _strided(batch)
+    try:
+        return _compare(autoencoder, batch, sizes, before, {})
+    except Exception as error:
+        if not strided or type(error) is BrokenRule:
+            raise
+        first = error
+    try:
+        return _compare(autoencoder, batch, sizes, before, strided)
+    except Exception as error:
+        raise error if type(error) is BrokenRule else first from None
+
+
+class _Refusal(BrokenRule):
+    """The encoder cannot take so many items."""
+
+
+def _compare(
+    autoencoder: Autoencoder, batch: Batch, sizes: tuple[int, int], before: int, strides: dict[str, int]
+) -> str:
+    """Posterior and likelihood with two numbers of items."""
+    few, many = (_resize(batch, size, strides) for size in sizes)
+    encoded = _encode(autoencoder, few), _encode(autoencoder, many)
+    _same_posterior(autoencoder, (few, many), encoded, before + sizes[0])
+    z, more = encoded[0].mean, _resize_axis(encoded[0].mean, 1, before + sizes[1])
+    expected = autoencoder.decode(z, encoded[0].mask).log_prob(few)
+    found = autoencoder.decode(more, encoded[1].mask).log_prob(many)
     difference = float((found - expected).abs().max())
     require(
         difference < CLOSE * (1 + float(expected.abs().max())),
         f"the likelihood changes by {difference:.3g} nats with the number of padded items",
         FIX,
     )
-    return f"equal with {longest} and {most} items"
+    remark = "".join(f", {stride} of {key} an item" for key, stride in strides.items())
+    return f"equal with {sizes[0]} and {sizes[1]} items{remark}"
+
+
+def _strided(batch: Batch) -> dict[str, int]:
+    """Tensors that may have several steps for each item of the mask, and how many."""
+    items = batch["mask"].shape[1]
+    steps = {key: value.shape[1] for key, value in batch.items() if value.dim() > 1 and key != "condition"}
+    return {key: count // items for key, count in steps.items() if count > items and count % items == 0}
 
 
 def _encode(autoencoder: Autoencoder, batch: Batch) -> DiagonalGaussian:
@@ -63,10 +99,16 @@ def _encode(autoencoder: Autoencoder, batch: Batch) -> DiagonalGaussian:
         with FixedNoise():
             return autoencoder.encode(batch)
     except Exception as error:
-        raise BrokenRule(
-            f"encode refuses {batch['mask'].shape[1]} items ({type(error).__name__}: {error})",
+        items, steps = batch["mask"].shape[1], ""
+        if any(value.dim() > 2 and value.shape[1] > items for value in batch.values()):
+            steps = (
+                '; where one item stands for several steps, read x[:, : stride * batch["mask"].shape[1]] '
+                "(docs/extend.md, Several steps an item)"
+            )
+        raise _Refusal(
+            f"encode refuses {items} items ({type(error).__name__}: {error})",
             "let encode and decode take any number of items up to latents.shape[0]: batches are "
-            "padded to their longest example",
+            f"padded to their longest example{steps}",
         ) from error
 
 
@@ -110,13 +152,13 @@ def _moments(autoencoder: Autoencoder, batch: Batch, longest: int) -> tuple[Tens
     return means.mean(1), means.var(1)
 
 
-def _resize(batch: Batch, items: int, size: int) -> Batch:
-    """Cut or pad with zeros the leading axes after the first that have ``items`` entries."""
-    resized: Batch = {}
+def _resize(batch: Batch, size: int, strides: dict[str, int]) -> Batch:
+    """Cut or pad with zeros the leading axes after the first that have as many entries as the mask, or a stride's."""
+    resized, items = Batch(), batch["mask"].shape[1]
     for key, value in batch.items():
-        axis = 1
-        while axis < value.dim() and value.shape[axis] == items and key != "condition":
-            value = _resize_axis(value, axis, size)
+        axis, stride = 1, strides.get(key, 1)
+        while axis < value.dim() and value.shape[axis] == stride * items and key != "condition":
+            value = _resize_axis(value, axis, stride * size)
             axis += 1
         resized[key] = value
     return resized
