@@ -241,7 +241,6 @@ def _generated(subject: Subject) -> None:
             f"{name}() gives {kinds}, where the data have another dtype",
             f"convert what {name}() returns to the dtypes of the data",
         )
-        missing = sorted(batch.keys() - made.keys() - {"condition"})
         try:
             autoencoder.decode(q.mean, q.mask).log_prob(made)
             again = autoencoder.encode(made)
@@ -250,10 +249,31 @@ def _generated(subject: Subject) -> None:
                 False,
                 f"encode and log_prob cannot read what {name}() gives ({type(error).__name__}: "
                 f"{error})",
-                f"return from {name}() what collate gives; it lacks {missing or 'nothing'}",
+                _fix_of_unreadable(autoencoder, q, batch, made, name),
             )
         require(
             again.mean.shape == q.mean.shape and bool(again.mean.isfinite().all()),
             f"what {name}() gives is encoded to another shape, or to values that are not finite",
             f"return data of the shape and the range of collate's from {name}()",
         )
+
+
+def _fix_of_unreadable(
+    autoencoder: Autoencoder, q: DiagonalGaussian, batch: Batch, made: Batch, name: str
+) -> str:
+    """What a decoded batch lacks: the condition, if all is read with it."""
+    if "condition" in batch and "condition" not in made:
+        conditional = {**made, "condition": batch["condition"]}
+        try:
+            autoencoder.decode(q.mean, q.mask).log_prob(conditional)
+            autoencoder.encode(conditional)
+        except Exception:
+            pass
+        else:
+            return (
+                "a decoded batch has no condition, as decode is given z and mask alone: let encode and "
+                f"log_prob do without batch['condition'], or decode one from z and return it from {name}()"
+            )
+    missing = sorted(batch.keys() - made.keys() - {"condition"})
+    lacks = f"; it lacks {', '.join(missing)}" if missing else ", in the same shapes and the same range"
+    return f"return from {name}() what collate gives{lacks}"
