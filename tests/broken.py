@@ -1,4 +1,4 @@
-"""Masked sets of points on a plane, sound unless a flaw is named: each flaw breaks one rule of the contract."""
+"""Sets of points and rows of a table, sound unless a flaw is named: each flaw breaks one rule of the contract."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from latentgen import Autoencoder, Batch, DiagonalGaussian, LatentSpec, Modality
-from latentgen.tensors import event_sum
+from latentgen import Autoencoder, Batch, DiagonalGaussian, LatentSpec, Modality, NormalLikelihood
+from latentgen.tensors import event_sum, item_mask
 
 LARGEST = 6
+STRIDE = 3
+UNMASKED = ("no mask in posterior", "mask of the data alone")
 LOG_2PI = 1.8378770664093453
 
 
@@ -71,6 +74,8 @@ class SetAutoencoder(Autoencoder):
         if self.flaw == "batch mean":
             around = around.mean(0, keepdim=True)
         out = self.encoder(x) + around
+        if self.flaw == "crashes in latentgen":
+            item_mask(mask, out[:, 1:])
         if self.flaw == "encode crashes":
             raise RuntimeError("the sky fell down")
         if self.flaw == "batch norm":
@@ -93,7 +98,7 @@ class SetAutoencoder(Autoencoder):
             mean = mean + (x**2).sum(-1, keepdim=True).mul(self.decoder.weight.sum() ** 2).sqrt() * 1e-3
         if self.flaw == "wrong width":
             mean, std = mean[..., :1], std[..., :1]
-        return DiagonalGaussian(mean, std, None if self.flaw == "no mask in posterior" else mask)
+        return DiagonalGaussian(mean, std, None if self.flaw in UNMASKED else mask)
 
     def decode(self, z: Tensor, mask: Tensor | None = None) -> SetLikelihood:
         keep = torch.ones(z.shape[:2], dtype=torch.bool) if mask is None else mask
@@ -125,6 +130,38 @@ class LeadingAutoencoder(SetAutoencoder):
         return super().decode(z[:, 1:] + z[:, :1], None if mask is None else mask[:, 1:])
 
 
+class StridedLikelihood(SetLikelihood):
+    """Three points an item."""
+
+    def _batch(self, x: Tensor) -> Batch:
+        return {"x": x * self.mask.unsqueeze(-1), "mask": self.mask[:, ::STRIDE]}
+
+
+class StridedAutoencoder(Autoencoder):
+    """One latent item for three points that follow each other."""
+
+    def __init__(self, flaw: str = "") -> None:
+        super().__init__()
+        self.flaw = flaw
+        self.encoder, self.decoder = nn.Linear(2 * STRIDE, 4), nn.Linear(2, 2 * STRIDE)
+
+    def encode(self, batch: Batch) -> DiagonalGaussian:
+        x, mask = batch["x"], batch["mask"]
+        items = LARGEST if self.flaw == "fixed number of items" else mask.shape[1]
+        x = x[:, : STRIDE * items] if self.flaw == "cuts x itself" else x
+        out = self.encoder(x.reshape(len(x), items, -1))
+        if self.flaw == "padding leaks":
+            out = out + out.mean(1, keepdim=True)
+        mean, raw = out.chunk(2, dim=-1)
+        keep = mask.unsqueeze(-1)
+        return DiagonalGaussian(mean * keep, torch.where(keep, raw.exp(), 1.0), mask)
+
+    def decode(self, z: Tensor, mask: Tensor | None = None) -> SetLikelihood:
+        keep = torch.ones(z.shape[:2], dtype=torch.bool) if mask is None else mask
+        mean = self.decoder(z).reshape(len(z), -1, 2)
+        return StridedLikelihood(mean, keep.repeat_interleave(STRIDE, 1), self.flaw, 0.3)
+
+
 class Sets(Modality):
     """Args: flaw: what is wrong; payload: not a plain value."""
 
@@ -140,7 +177,8 @@ class Sets(Modality):
         if self.flaw == "latents as a tuple":
             return (LARGEST, 2)  # type: ignore[return-value]
         items = int(self.sizes.max()) if self.flaw in ("reads data", "forgets sizes") else LARGEST
-        return LatentSpec((5 if self.flaw == "too few items" else items, 2), "set", masked=True)
+        masked = self.flaw not in ("masked is False", "mask of the data alone")
+        return LatentSpec((5 if self.flaw == "too few items" else items, 2), "set", masked)
 
     @property
     def sizes(self) -> Tensor:
@@ -155,9 +193,13 @@ class Sets(Modality):
             generator.seed()
         sizes = torch.randint(2, LARGEST + 1, (self.size,), generator=generator)
         sizes[0] = LARGEST
+        if self.flaw == "samples are larger":
+            sizes = sizes.clamp(max=4)
         items = [{"x": torch.randn(int(n), 2, generator=generator) + 1} for n in sizes]
         if self.flaw == "nan in data":
             items[3]["x"][1] = float("nan")
+        if self.flaw == "nan in the last test example" and split == "test":
+            items[-1]["x"][1] = float("nan")
         return items
 
     def dataset(self, split: str) -> list[Batch]:
@@ -169,6 +211,8 @@ class Sets(Modality):
         mask = torch.zeros(len(items), longest, dtype=torch.bool)
         for row, item in enumerate(items):
             x[row, : len(item["x"])], mask[row, : len(item["x"])] = item["x"], True
+        if self.flaw == "items last in the data":
+            x, mask = x.flip(1), mask.flip(1)
         if self.flaw == "list batch":
             return [x, mask]
         if self.flaw == "batch axis last":
@@ -182,13 +226,17 @@ class Sets(Modality):
             raise NotImplementedError("later")
         return SetAutoencoder(self.flaw)
 
-    def sample_mask(self, u: Tensor) -> Tensor:
-        n = self.latents.shape[0]
+    def sample_mask(self, u: Tensor) -> Tensor | None:
+        if self.flaw == "no sample_mask" or not self.latents.masked:
+            return None
+        n = self.latents.shape[0] - (self.flaw == "narrow sample_mask")
         if self.flaw == "random sizes":
             u = torch.rand(len(u))
         sizes = (2 + (u * (n - 1)).long()).clamp(max=n)
         if self.flaw == "empty samples":
             sizes = sizes - 2
+        if self.flaw in ("samples are larger", "samples are large"):
+            sizes = sizes.clamp(min=5)
         mask = torch.arange(n) < sizes.unsqueeze(1)
         return mask.flip(1) if self.flaw == "items at the end" else mask
 
@@ -213,3 +261,73 @@ class Sets(Modality):
     def render(self, batch: Batch, path: Path) -> None:
         picture = b"GIF89a" if self.flaw == "no png" else b"\x89PNG\r\n\x1a\n..."
         path.write_bytes(picture)
+
+
+class RowLikelihood(NormalLikelihood):
+    """Normal numbers, and the condition if it is decoded."""
+
+    def __init__(self, out: Tensor, flaw: str) -> None:
+        super().__init__(out[:, :2], 0.3)
+        self.flaw, self.condition = flaw, out[:, 2:]
+
+    def mode(self) -> Batch:
+        return {**super().mode(), **({"condition": self.condition} if self.flaw == "decoded condition" else {})}
+
+    def sample(self) -> Batch:
+        return {**super().sample(), **({"condition": self.condition} if self.flaw == "decoded condition" else {})}
+
+
+class RowAutoencoder(Autoencoder):
+    def __init__(self, flaw: str = "") -> None:
+        super().__init__()
+        self.conditional, self.flaw = flaw in ("encoder reads the condition", "decoded condition"), flaw
+        self.encoder, self.decoder = nn.Linear(5 if self.conditional else 2, 4), nn.Linear(2, 2 + 3)
+
+    def encode(self, batch: Batch) -> DiagonalGaussian:
+        given = [batch["x"], *([batch["condition"].nan_to_num()] if self.conditional else [])]
+        mean, log_std = self.encoder(torch.cat(given, dim=1)).chunk(2, dim=-1)
+        return DiagonalGaussian(mean, log_std.exp())
+
+    def decode(self, z: Tensor, mask: Tensor | None = None) -> RowLikelihood:
+        return RowLikelihood(self.decoder(z), self.flaw)
+
+
+class Rows(Modality):
+    """Two numbers under a condition of three, which one example in ten lacks. Args: flaw: what is wrong."""
+
+    latents = LatentSpec((2,))
+    condition_dim = 3
+
+    def __init__(self, flaw: str = "", size: int = 200) -> None:
+        self.flaw, self.size = flaw, size
+
+    def dataset(self, split: str) -> Any:
+        generator = torch.Generator().manual_seed(int(split == "test"))
+        kind = torch.randint(3, (self.size,), generator=generator)
+        condition = nn.functional.one_hot(kind, 3).float()
+        x = torch.randn(self.size, 2, generator=generator) + condition[:, :2]
+        condition[::10] = float("nan")
+        if self.flaw == "partly NaN condition":
+            condition[151, 1] = float("nan")
+        if self.flaw == "infinite condition":
+            condition[151] = float("inf")
+        if self.flaw == "integer condition":
+            condition = nn.functional.one_hot(kind, 3)
+        if self.flaw == "kind as the condition":
+            condition = kind
+        if self.flaw in ("tensors by name", "loader", "tensor"):
+            whole: Any = {"x": x, "condition": condition}
+            return {"loader": DataLoader(x), "tensor": x}.get(self.flaw, whole)  # type: ignore[call-overload]
+        rows: list[Any] = [{"x": a, "condition": b} for a, b in zip(x, condition, strict=True)]
+        if self.flaw == "tuples":
+            rows = [tuple(row.values()) for row in rows]
+        if self.flaw == "arrays":
+            rows = [{**row, "x": row["x"].numpy()} for row in rows]
+        if self.flaw == "ragged":
+            rows[150]["x"] = torch.zeros(3)
+        if self.flaw == "keys of its own":
+            rows[150]["y"] = torch.zeros(3)
+        return rows
+
+    def autoencoder(self) -> Autoencoder:
+        return RowAutoencoder(self.flaw)

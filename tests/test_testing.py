@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from broken import LeadingAutoencoder, SetAutoencoder, Sets
+from broken import LeadingAutoencoder, Rows, SetAutoencoder, Sets, StridedAutoencoder
 from torch import Tensor, nn
 
 from latentgen import (
     DDIM,
+    LSGM,
     VESDE,
     VPSDE,
     Ancestral,
@@ -27,6 +29,7 @@ from latentgen import (
     Transformer,
     VelocityDenoiser,
 )
+from latentgen.tensors import item_mask
 from latentgen.testing import (
     CheckResult,
     assert_passed,
@@ -37,8 +40,9 @@ from latentgen.testing import (
     check_sampler,
     format_results,
 )
+from latentgen.testing.data import Examples
 from latentgen.testing.fixed_noise import FixedNoise
-from latentgen.testing.modality import Examples
+from latentgen.testing.result import Checks
 
 BATCH = Examples(Sets(), 8).few
 SPEC = LatentSpec((6, 2), "set", masked=True)
@@ -65,22 +69,30 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sound_modality_passes_every_check() -> None:
     results = check_modality(Sets())
     assert_passed(results)
-    assert len(results) == len({result.name for result in results}) == 23
+    assert len(results) == len({result.name for result in results}) == 24
     assert found(results, "padding").detail.startswith("equal with")
     assert found(results, "nats").detail.startswith("log_prob agrees")
     assert found(results, "adversarial").detail.startswith("losses ")
+    assert found(results, "batch").detail.endswith("finite in all 24 train and all 24 test")
+    assert "warning" not in found(results, "sizes").detail
 
 
 MODALITY_FLAWS = {
     "no test data": ("data", 'dataset("test") is empty'),
     "unseeded data": ("data repeat", "other data on another call"),
     "nan in data": ("batch", "batch['x'] has NaN or infinity in example 3"),
+    "nan in the last test example": ("batch", "batch['x'] has NaN or infinity in example 23 of dataset(\"test\")"),
     "list batch": ("batch", "not a dictionary of tensors"),
     "batch axis last": ("batch", "batch['x'] has shape"),
     "double data": ("batch", "batch['x'] is torch.float64"),
     "latents as a tuple": ("latents", "latents is (6, 2)"),
     "integer mask": ("mask", "torch.int64"),
     "too few items": ("mask", "6 items and latents promise at most 5"),
+    "items last in the data": ("mask", 'real items do not come first in the mask of example 2 of dataset("train")'),
+    "masked is False": ("posterior", "the posterior has a mask, but latents.masked is False"),
+    "no sample_mask": ("sample_mask", "sample_mask(u) is None for 7 numbers"),
+    "narrow sample_mask": ("sample_mask", "sample_mask(u) is torch.bool of shape [7, 5] for 7 numbers"),
+    "samples are larger": ("sizes", "sample_mask draws 5 to 6, 5.2 on average; the latents of all 24 train examples"),
     "no condition": ("condition", "condition_dim is 3, but the batch has no condition"),
     "no autoencoder": ("autoencoder", "raised NotImplementedError: later"),
     "random sizes": ("sample_mask", "differs when it is drawn alone"),
@@ -105,6 +117,70 @@ def test_a_flaw_of_a_modality_is_found_by_its_own_rule(flaw: str) -> None:
     assert culprits(results) == [rule], format_results(results)
     assert message in found(results, rule).detail
     assert found(results, rule).fix
+
+
+ROW_FLAWS = {
+    "tensors by name": ("data", 'dataset("train") is a dict, whose entries are columns', "zip(*data.values())"),
+    "loader": ("data", 'dataset("train") is a DataLoader, which has no length or no examples', "without its loader"),
+    "tensor": ("data", 'dataset("train")[0] is a Tensor', "override collate"),
+    "tuples": ("data", 'dataset("train")[0] is a tuple', "override collate"),
+    "arrays": ("data", "dataset(\"train\")[0]['x'] is a ndarray", "torch.as_tensor"),
+    "ragged": ("batch", "dataset(\"train\")[150]['x'] has shape [3], and that of example 128 [2]", 'add "mask" [B, N]'),
+    "keys of its own": ("batch", "dataset(\"train\")[150] has the keys ['x', 'condition', 'y']", "the same keys"),
+    "partly NaN condition": ("batch", "batch['condition'] has NaN or infinity in example 151", "NaN throughout"),
+    "infinite condition": ("batch", "batch['condition'] has NaN or infinity in example 151", "NaN throughout"),
+    "integer condition": ("condition", "batch['condition'] is torch.int64", "float32 [B, condition_dim]"),
+    "kind as the condition": ("condition", "condition_dim is 3, but the batch has a condition of [64]", "one_hot"),
+    "encoder reads the condition": ("generated", "(KeyError: 'condition')", "a decoded batch has no condition"),
+}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("flaw", ROW_FLAWS)
+def test_a_flaw_of_conditional_rows_is_found_by_its_own_rule(flaw: str) -> None:
+    rule, message, fix = ROW_FLAWS[flaw]
+    results = check_modality(Rows(flaw), examples=6)
+    assert culprits(results) == [rule], format_results(results)
+    assert message in found(results, rule).detail
+    assert fix in found(results, rule).fix
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("flaw", ["", "decoded condition"])
+def test_rows_of_nan_say_that_there_is_no_condition(flaw: str) -> None:
+    """They pass through every rule; a decoder may give conditions, which the encoder then may read."""
+    results = check_modality(Rows(flaw))
+    assert_passed(results)
+    assert found(results, "condition").detail == "20 of 200 train examples without one"
+
+
+def test_a_decoded_condition_can_be_encoded_again() -> None:
+    """What the advice for encoders that read a condition relies on."""
+    model = LSGM(width=16, depth=1, heads=2).prepare(Rows("decoded condition")).model
+    again = model.reread(model.sample(2, steps=2, condition=torch.eye(3)[:2]), passes=2)
+    assert again["condition"].shape == (2, 3)
+
+
+@pytest.mark.usefixtures("quick")
+def test_only_so_many_examples_are_looked_at_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("latentgen.testing.data"), "LIMIT", 140)
+    results = check_modality(Rows("partly NaN condition"))
+    assert_passed(results)
+    assert found(results, "batch").detail.endswith("finite in 140 of 200 train and 140 of 200 test")
+
+
+@pytest.mark.usefixtures("quick")
+def test_sizes_of_samples_unlike_the_data_are_remarked() -> None:
+    results = check_modality(Sets("samples are large", size=100))
+    assert_passed(results)
+    assert found(results, "sizes").detail.endswith("warning: other sizes than the data's")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_mask_of_the_data_alone_is_left_to_the_autoencoder() -> None:
+    results = check_modality(Sets("mask of the data alone"))
+    assert_passed(results)
+    assert "batch['mask'] is left to the autoencoder" in found(results, "mask").detail
 
 
 @pytest.mark.usefixtures("quick")
@@ -179,6 +255,43 @@ def test_latents_may_have_items_before_those_of_the_data(flaw: str, culprit: str
     assert message in found(results, culprit or "padding").detail
     if not flaw:
         assert found(results, "padding").detail.startswith("equal with")
+
+
+def test_masks_that_come_late_are_refused() -> None:
+    late = {key: value.flip(1) for key, value in BATCH.items()}
+    results = check_autoencoder(SetAutoencoder(), late, SPEC)
+    assert culprits(results) == ["padding"], format_results(results)
+    assert "put real items first" in found(results, "padding").fix
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("flaw", "message"),
+    [
+        ("", "equal with 5 and 6 items, 3 of x an item"),
+        ("cuts x itself", "equal with 5 and 6 items, 3 of x an item"),
+        ("padding leaks", "the posterior changes by"),
+        ("fixed number of items", "encode refuses 5 items"),
+    ],
+)
+def test_a_latent_item_may_stand_for_several_steps(flaw: str, message: str) -> None:
+    torch.manual_seed(1)
+    mask = torch.arange(6) < torch.tensor([[2], [3], [5], [5]])
+    batch = {"x": torch.randn(4, 18, 2) * mask.repeat_interleave(3, 1).unsqueeze(-1), "mask": mask}
+    results = check_autoencoder(StridedAutoencoder(flaw), batch, SPEC)
+    assert culprits(results) == ([] if message.startswith("equal") else ["padding"]), format_results(results)
+    assert message in found(results, "padding").detail
+    assert "refuses" not in message or 'read x[:, : stride * batch["mask"].shape[1]]' in found(results, "padding").fix
+
+
+def test_an_exception_within_latentgen_is_reported_with_the_users_line() -> None:
+    results = check_autoencoder(SetAutoencoder("crashes in latentgen"), BATCH, SPEC)
+    assert "mask has shape" in found(results, "posterior").detail
+    assert found(results, "posterior").fix.startswith("mend ") and "broken.py:" in found(results, "posterior").fix
+    checks = Checks()
+    checks.run("a rule", functools.partial(item_mask, torch.ones(2, 3), torch.ones(3, 2)))  # type: ignore[arg-type]
+    assert checks.results[0].fix.startswith("look at what the part under test gives: the exception arose in ")
+    assert "tensors.py:" in checks.results[0].fix
 
 
 def test_an_exception_is_reported_with_its_line() -> None:

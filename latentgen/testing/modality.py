@@ -3,61 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import torch
-from torch import Tensor
 
 from ..latents import LatentSpec
 from ..modality import Modality
-from ..stream import batches
-from ..tensors import Batch
 from .autoencoder import run_autoencoder_checks
-from .portable import configuration, same_tensor, sample_mask, state
+from .data import LOOKED_AT, SPLITS, Examples, batch, data, first_examples, repeat
+from .padding import IN_FRONT
+from .portable import configuration, state
 from .result import CheckResult, Checks, require
+from .sizes import sample_mask, sizes
 from .training import figures, picture, save_and_load, two_adversarial_steps, two_steps
-
-LOOKED_AT = 64
-SPLITS = ("train", "test")
-
-
-@dataclass
-class Examples:
-    """A modality and a few of its examples."""
-
-    modality: Modality
-    count: int
-
-    @cached_property
-    def looked_at(self) -> Batch:
-        """The first training examples as one batch."""
-        return first_examples(self.modality, "train", LOOKED_AT)
-
-    @cached_property
-    def few(self) -> Batch:
-        """A few of them; with masks, the smaller ones of different sizes, so that some is padded."""
-        batch = self.looked_at
-        rows = torch.arange(len(next(iter(batch.values()))))
-        if "mask" in batch and batch["mask"].dim() == 2:
-            sizes = batch["mask"].sum(dim=1)
-            rows = sizes.argsort(stable=True)
-            smaller = int((sizes < sizes.max()).sum())
-            rows = rows[:smaller] if smaller > 1 else rows
-        chosen = rows[torch.linspace(0, len(rows) - 1, min(self.count, len(rows))).long()]
-        return {key: value[chosen] for key, value in batch.items()}
-
-
-def first_examples(modality: Modality, split: str, count: int) -> Batch:
-    """The first examples of a split as one batch."""
-    return next(batches(modality, modality.dataset(split), batch_size=count, limit=count))
 
 
 def check_modality(modality: Modality, examples: int = 8) -> list[CheckResult]:
     """Check all that training, sampling and saving rely on in a modality.
 
-    The modality's own data are used, a few examples at a time, and two small priors are trained for
-    two steps. Nothing is left behind.
+    The modality's own data are used, and two small priors are trained for two steps on a few
+    examples. Nothing is left behind.
 
     Args:
         modality: the modality, with data.
@@ -66,13 +31,13 @@ def check_modality(modality: Modality, examples: int = 8) -> list[CheckResult]:
     Returns:
         One result for each of: data, batch, data repeat, latents, mask, condition, autoencoder,
         posterior, likelihood, seeding, independence, padding, gradient, generated, nats,
-        sample_mask, configuration, state, training, adversarial, save and load, figures, picture.
+        sample_mask, sizes, configuration, state, training, adversarial, save and load, figures, picture.
     """
     checks, given = Checks(), Examples(modality, examples)
-    checks.run("data", partial(_data, modality))
+    checks.run("data", partial(data, modality))
     rules: dict[str, Callable[[Examples], str | None]] = {
-        "batch": _batch,
-        "data repeat": _repeat,
+        "batch": batch,
+        "data repeat": repeat,
         "latents": _latents,
         "mask": _mask,
         "condition": _condition,
@@ -88,6 +53,8 @@ def check_modality(modality: Modality, examples: int = 8) -> list[CheckResult]:
             autoencoder = modality.autoencoder()
         run_autoencoder_checks(checks, autoencoder, given.few, modality.latents)
     checks.run("sample_mask", partial(sample_mask, modality), ("latents",))
+    needs = ["autoencoder", "posterior", "mask", "sample_mask"]
+    checks.run("sizes", lambda: sizes(modality, given.scans["train"], given.few), needs)
     checks.run("configuration", partial(configuration, modality))
     checks.run("state", partial(state, modality), ("autoencoder", "configuration", "sample_mask"))
     _run_model_checks(checks, given)
@@ -96,7 +63,7 @@ def check_modality(modality: Modality, examples: int = 8) -> list[CheckResult]:
 
 def _run_model_checks(checks: Checks, given: Examples) -> None:
     modality = given.modality
-    needs = ["autoencoder", "posterior", "likelihood"]
+    needs = ["condition", "autoencoder", "posterior", "likelihood"]
     checks.run("training", lambda: two_steps(modality, given.few), needs)
     needs_training = [*needs, "gradient", "training"]
     checks.run("adversarial", lambda: two_adversarial_steps(modality, given.few), needs_training)
@@ -108,65 +75,6 @@ def _run_model_checks(checks: Checks, given: Examples) -> None:
         ("batch",),
     )
     checks.run("picture", lambda: picture(modality, given.few), ("batch",))
-
-
-def _data(modality: Modality) -> str:
-    sizes = {split: len(modality.dataset(split)) for split in SPLITS}
-    for split, size in sizes.items():
-        require(
-            size > 0,
-            f'dataset("{split}") is empty',
-            f'return at least one example from dataset("{split}")',
-        )
-    return ", ".join(f"{size} {split}" for split, size in sizes.items())
-
-
-def _repeat(given: Examples) -> None:
-    """Against a second call, and against a second object, as in another process."""
-    modality = given.modality
-    arguments = getattr(modality, "_init_args", {})
-    for who, other in (("call", modality), ("process", type(modality)(**arguments))):
-        for split in SPLITS:
-            first = first_examples(modality, split, LOOKED_AT)
-            second = first_examples(other, split, LOOKED_AT)
-            require(
-                len(modality.dataset(split)) == len(other.dataset(split))
-                and first.keys() == second.keys()
-                and all(same_tensor(first[key], second[key]) for key in first),
-                f'dataset("{split}") gives other data on another {who}',
-                "make the data a function of the constructor's arguments: seed a generator of "
-                "their own, sort file names, and leave random changes to encode",
-            )
-
-
-def _batch(given: Examples) -> str:
-    batch = given.looked_at
-    require(
-        isinstance(batch, dict) and batch and all(isinstance(v, Tensor) for v in batch.values()),
-        f"collate returns a {type(batch).__name__} that is not a dictionary of tensors",
-        "return a dictionary of tensors from collate",
-    )
-    count = min(LOOKED_AT, len(given.modality.dataset("train")))
-    for key, value in batch.items():
-        require(
-            value.dim() > 0 and len(value) == count,
-            f"batch[{key!r}] has shape {list(value.shape)} for {count} examples",
-            "stack examples along a new first axis in collate",
-        )
-        require(
-            value.dtype in (torch.float32, torch.int64, torch.bool, torch.uint8, torch.int32),
-            f"batch[{key!r}] is {value.dtype}",
-            f"convert {key!r} to float32 (numbers), int64 (kinds) or bool (flags)",
-        )
-        require(
-            not value.is_floating_point() or bool(value.isfinite().all()),
-            f"batch[{key!r}] has NaN or infinity in example "
-            f"{int((~value.isfinite()).flatten(1).any(1).nonzero()[:1].sum())}"
-            if value.is_floating_point() and value.dim() > 1
-            else f"batch[{key!r}] has NaN or infinity",
-            "clean the data in dataset() or collate",
-        )
-    return ", ".join(f"{key} {list(value.shape[1:])}" for key, value in batch.items())
 
 
 def _latents(given: Examples) -> str:
@@ -183,7 +91,8 @@ def _latents(given: Examples) -> str:
 def _mask(given: Examples) -> str | None:
     latents, mask = given.modality.latents, given.looked_at.get("mask")
     if not latents.masked:
-        return "does not apply: latents have no mask"
+        left = "" if mask is None else "; batch['mask'] is left to the autoencoder"
+        return f"does not apply: latents have no mask{left}"
     require(
         mask is not None,
         'the batch has no "mask", but latents.masked is True',
@@ -195,18 +104,25 @@ def _mask(given: Examples) -> str | None:
         f'batch["mask"] is {mask.dtype} of shape {list(mask.shape)}',
         "make the mask bool of shape [B, N]",
     )
-    require(
-        mask.shape[1] <= latents.shape[0],
-        f"the mask has {mask.shape[1]} items and latents promise at most {latents.shape[0]}",
-        "set the first size in latents.shape to the largest number of items",
-    )
-    require(
-        mask.any(dim=1).all(),
-        f"example {int((~mask.any(dim=1)).nonzero()[:1].sum())} has no real item",
-        "leave empty examples out of the data",
-    )
-    sizes = mask.sum(dim=1)
-    return f"{int(sizes.min())} to {int(sizes.max())} of {latents.shape[0]} items"
+    for split in SPLITS:
+        scan = given.scans[split]
+        require(
+            scan.widest <= latents.shape[0],
+            f"the mask has {scan.widest} items and latents promise at most {latents.shape[0]}",
+            "set the first size in latents.shape to the largest number of items",
+        )
+        require(
+            scan.sizes.all(),
+            f'example {int((scan.sizes == 0).nonzero()[:1].sum())} of dataset("{split}") has no real item',
+            "leave empty examples out of the data",
+        )
+        require(
+            scan.late is None,
+            f'real items do not come first in the mask of example {scan.late} of dataset("{split}")',
+            IN_FRONT,
+        )
+    real = given.scans["train"].sizes
+    return f"{int(real.min())} to {int(real.max())} of {latents.shape[0]} items"
 
 
 def _condition(given: Examples) -> str | None:
@@ -217,9 +133,17 @@ def _condition(given: Examples) -> str | None:
         condition is not None and condition.dim() == 2 and condition.shape[1] == size,
         f"condition_dim is {size}, but the batch has "
         f"{'no condition' if condition is None else f'a condition of {list(condition.shape)}'}",
-        'put "condition" [B, condition_dim] into the batch, or set condition_dim to its size',
+        'put "condition" [B, condition_dim], float32, into the batch, or set condition_dim to its size; kinds are '
+        "one_hot(kind, condition_dim).float()",
     )
-    return None
+    assert condition is not None
+    require(
+        condition.dtype == torch.float32,
+        f"batch['condition'] is {condition.dtype}",
+        "give it as float32 [B, condition_dim], such as one_hot(kind, condition_dim).float() of kinds",
+    )
+    scan = given.scans["train"]
+    return f"{scan.absent:,} of {scan.count:,} train examples without one" if scan.absent else None
 
 
 def _autoencoder(modality: Modality) -> str:

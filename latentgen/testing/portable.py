@@ -1,4 +1,4 @@
-"""Whether a modality can be used where its data are not: sizes, configuration and state."""
+"""Whether a modality can be used where its data are not: configuration and state."""
 
 from __future__ import annotations
 
@@ -14,43 +14,6 @@ from .result import BrokenRule, require
 def same_tensor(a: Tensor, b: Tensor) -> bool:
     """Equal in shape and in every entry; NaN equals NaN."""
     return a.shape == b.shape and bool(torch.equal(a.nan_to_num(), b.nan_to_num()))
-
-
-def sample_mask(modality: Modality) -> str | None:
-    """``sample_mask`` is a function of u alone, within N, real items first."""
-    latents = modality.latents
-    u = torch.tensor([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1 - 2**-24])
-    mask = modality.sample_mask(u)
-    if not latents.masked:
-        require(
-            mask is None,
-            "sample_mask gives a mask, but latents.masked is False",
-            "return None from sample_mask, or set masked=True in latents",
-        )
-        return "does not apply: latents have no mask"
-    require(
-        mask is not None and mask.dtype == torch.bool and mask.shape == (7, latents.shape[0]),
-        "sample_mask(u) is "
-        f"{'None' if mask is None else f'{mask.dtype} of shape {list(mask.shape)}'} for 7 numbers",
-        f"return a bool mask of shape [n, {latents.shape[0]}]",
-    )
-    assert mask is not None
-    for i in range(7):
-        alone = modality.sample_mask(u[i : i + 1])
-        require(
-            alone is not None and torch.equal(alone[0], mask[i]),
-            f"the mask of sample {i} differs when it is drawn alone",
-            "make each row a function of its own u, such as the inverse distribution function "
-            "of the sizes, without random numbers",
-        )
-    sizes = mask.sum(dim=1)
-    prefix = torch.arange(latents.shape[0]) < sizes.unsqueeze(1)
-    require(
-        sizes.min() > 0 and torch.equal(mask, prefix),
-        "sample_mask gives a sample no item, or does not put real items first",
-        "return torch.arange(N) < size.unsqueeze(1) with sizes from 1 to N",
-    )
-    return f"{int(sizes.min())} to {int(sizes.max())} items"
 
 
 def configuration(modality: Modality) -> None:
