@@ -280,12 +280,16 @@ class RowLikelihood(NormalLikelihood):
 class RowAutoencoder(Autoencoder):
     def __init__(self, flaw: str = "") -> None:
         super().__init__()
-        self.conditional, self.flaw = flaw in ("encoder reads the condition", "decoded condition"), flaw
+        self.flaw = flaw
+        self.conditional = flaw in ("encoder reads the condition", "encoder reads NaN", "decoded condition")
         self.encoder, self.decoder = nn.Linear(5 if self.conditional else 2, 4), nn.Linear(2, 2 + 3)
 
     def encode(self, batch: Batch) -> DiagonalGaussian:
-        given = [batch["x"], *([batch["condition"].nan_to_num()] if self.conditional else [])]
-        mean, log_std = self.encoder(torch.cat(given, dim=1)).chunk(2, dim=-1)
+        x = batch["x"]
+        if self.conditional:
+            condition = batch["condition"]
+            x = torch.cat([x, condition if self.flaw == "encoder reads NaN" else condition.nan_to_num()], dim=1)
+        mean, log_std = self.encoder(x).chunk(2, dim=-1)
         return DiagonalGaussian(mean, log_std.exp())
 
     def decode(self, z: Tensor, mask: Tensor | None = None) -> RowLikelihood:

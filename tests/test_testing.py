@@ -131,6 +131,7 @@ ROW_FLAWS = {
     "infinite condition": ("batch", "batch['condition'] has NaN or infinity in example 151", "NaN throughout"),
     "integer condition": ("condition", "batch['condition'] is torch.int64", "float32 [B, condition_dim]"),
     "kind as the condition": ("condition", "condition_dim is 3, but the batch has a condition of [64]", "one_hot"),
+    "encoder reads NaN": ("posterior", "mean is torch.float32 or has entries that are not finite", "a row of NaN"),
     "encoder reads the condition": ("generated", "(KeyError: 'condition')", "a decoded batch has no condition"),
 }
 

@@ -91,6 +91,8 @@ def _posterior(subject: Subject) -> str:
     if latents.masked and "mask" in batch:
         shape = (min(batch["mask"].shape[1] + leading(q, batch), shape[0]), *shape[1:])
     expected = (count, *shape)
+    absent = "condition" in batch and batch["condition"].isnan().any()
+    without = ", also of examples whose condition is a row of NaN (none)" if absent else ""
     for name in ("mean", "std"):
         value = getattr(q, name)
         require(
@@ -101,7 +103,7 @@ def _posterior(subject: Subject) -> str:
         require(
             value.isfinite().all() and value.dtype == torch.float32,
             f"{name} is {value.dtype} or has entries that are not finite",
-            f"let encode return a finite float32 {name}",
+            f"let encode return a finite float32 {name}{without}",
         )
     require(
         (q.std > 0).all(),

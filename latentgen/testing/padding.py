@@ -100,7 +100,8 @@ def _encode(autoencoder: Autoencoder, batch: Batch) -> DiagonalGaussian:
             return autoencoder.encode(batch)
     except Exception as error:
         items, steps = batch["mask"].shape[1], ""
-        if any(value.dim() > 2 and value.shape[1] > items for value in batch.values()):
+        longer = [key for key, value in batch.items() if value.dim() > 1 and value.shape[1] > items]
+        if longer not in ([], ["condition"]):
             steps = (
                 '; where one item stands for several steps, read x[:, : stride * batch["mask"].shape[1]] '
                 "(docs/extend.md, Several steps an item)"

@@ -53,10 +53,9 @@ def sample_mask(modality: Modality) -> str | None:
 
 @torch.no_grad()
 def sizes(modality: Modality, data: Scan, few: Batch) -> str | None:
-    """Sizes of new samples lie where those of the training data do; the remark says if they are distributed otherwise.
+    """New samples are as large as training data; the remark says so where sizes are distributed otherwise.
 
-    A failure only where no size of the data is within the range of the samples' or the other way round; sizes that
-    are likely in one and not in the other are a matter of judgement.
+    It fails only where the smallest of one are larger than the largest of the other: all else is a matter of judgement.
     """
     mask = modality.sample_mask((torch.arange(GRID) + 0.5) / GRID)
     if not modality.latents.masked or mask is None:
