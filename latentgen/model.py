@@ -201,6 +201,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         given = [self._condition(batch.get("condition"), len(q_a.mean)) for batch in (a, b)]
         ends = [self._to_noise(pad_items(q, items), tolerance, c) for q, c in zip((q_a, q_b), given, strict=True)]
         masks = [None if q.mask is None else pad_mask(q.mask, items) for q in (q_a, q_b)]
+        if masks[0] is not None and masks[1] is not None:  # what neither has would decide the angle between the ends
+            ends = [z * item_mask(masks[0] | masks[1], z) for z in ends]
         for share in torch.linspace(0, 1, n).tolist():
             nearer = 0 if share < 0.5 else 1
             z_1, mask = _slerp(ends[0], ends[1], share), masks[nearer]

@@ -154,3 +154,18 @@ def test_items_that_one_end_lacks_are_noise_of_the_terminal_spread(process: Proc
     assert middle["mask"].all() and middle["x"][0, real].abs().max() < 1e-4
     found = middle["x"][0, ~real, 0]
     assert_normal(found, 0.0, math.sqrt(0.5) * carried(process, 1.0) * process.terminal_std)
+
+
+def test_the_middle_of_a_path_does_not_depend_on_padding() -> None:
+    """Noise of items that neither end has must not decide the angle between the ends."""
+    torch.manual_seed(0)
+    model = model_of(gaussian(1.0), VPSDE(), LatentSpec((40, 1), "set", masked=True))
+    a, b, mask = torch.randn(1, 4, 1), torch.randn(1, 4, 1), torch.ones(1, 4, dtype=torch.bool)
+
+    def middle(padding: int) -> Tensor:
+        ends = [torch.nn.functional.pad(z, (0, 0, 0, padding)) for z in (a, b)]
+        real = torch.nn.functional.pad(mask, (0, padding))
+        path = model.interpolate(*({"x": z, "mask": real} for z in ends), n=3, tolerance=1e-6)
+        return path[1]["x"][:, :4]
+
+    assert torch.allclose(middle(36), middle(0), atol=1e-4)
