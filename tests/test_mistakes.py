@@ -66,8 +66,8 @@ def test_parts_of_recipes_of_another_kind_are_refused() -> None:
         latentgen.JointDDGAN(latentgen.DDGAN())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="momentum is 2"):
         latentgen.LSGM(momentum=2)
-    for sizes in ({"width": 0}, {"depth": 0}):
-        with pytest.raises(ValueError, match="each must be at least 1"):
+    for sizes in ({"width": 0}, {"depth": -1}):
+        with pytest.raises(ValueError, match="give 1 or more"):
             latentgen.LSGM(**sizes).prepare(Toy())
 
 

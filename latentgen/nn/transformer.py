@@ -112,7 +112,7 @@ class Transformer(Component, nn.Module):
         style_dim: size of the style vector of a generator's mapping network, 0 for none.
 
     Raises:
-        ValueError: if a size is below 1, or the patch does not divide what it cuts, or is not 1 for a latent that is
+        ValueError: if a size is too small, or the patch does not divide what it cuts, or is not 1 for a latent that is
             not cut.
     """
 
@@ -132,8 +132,8 @@ class Transformer(Component, nn.Module):
         style_dim: int = 0,
     ) -> None:
         super().__init__()
-        if width < 1 or depth < 1 or heads < 1:
-            raise ValueError(f"width is {width}, depth {depth} and heads {heads}; each must be at least 1.")
+        if width < 1 or heads < 1 or depth < 0:
+            raise ValueError(f"width is {width}, depth {depth}, heads {heads}; give 1 or more (depth: 0).")
         self.self_condition, self.style_dim = self_condition, style_dim
         self.latents, self.patch, self.condition_dim = latents, patch, condition_dim
         self.token_size = latents.channels
