@@ -22,7 +22,7 @@ from .noise import NoiseStream, normal_like
 from .pretrained import PretrainedMixin
 from .prior import Prior, ScorePrior
 from .reading import drawn
-from .sampler import ProbabilityFlow, Sampler, make_sampler
+from .sampler import GANSampler, ProbabilityFlow, Sampler, make_sampler
 from .tensors import Batch, item_mask, over
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -105,8 +105,9 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             raise ValueError(f"n is {n}; ask for at least 1 sample.")
         if start < 0 or (batch_size is not None and batch_size < 1):
             raise ValueError(f"start is {start} and batch_size {batch_size}; give numbers from 0 and from 1.")
-        condition = self._condition(condition, n, guidance)
         chosen = make_sampler(sampler or self.prior.default_sampler, steps, tolerance)
+        # a generator takes no guidance at all, and says so itself
+        condition = self._condition(condition, n, 1.0 if isinstance(chosen, GANSampler) else guidance)
         parts, size = [], batch_size or self.block
         with evaluating(self):
             for first in range(start, start + n, size):

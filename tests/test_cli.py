@@ -349,11 +349,14 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(
     assert "warning: checkpoint step_00000002 is skipped" in capfd.readouterr().err
 
 
-def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_anew(tmp_path: Path, fails: Any) -> None:
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_anew(
+    tmp_path: Path, fails: Any, capfd: Any
+) -> None:
     given = ["train", config(tmp_path), "--no-evaluate"]
     assert main(given) == 0
     (weights,) = (tmp_path / "run" / "checkpoints").glob("step_*/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-3])
+    capfd.readouterr()
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert "none of the 1 checkpoints in" in (message := fails(*given)) and "move that folder away" in message
     kept = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}

@@ -205,8 +205,9 @@ def test_conditions_and_guidance_reach_the_denoiser() -> None:
     batch = images.dataset("test").__getitems__(range(3))
     keep = torch.zeros(3, 4, 4, dtype=torch.bool)
     given = {"steps": 3, "resample": 1}
-    plain = model.inpaint(batch, keep, **given)["x"]
+    plain = model.inpaint({"x": batch["x"]}, keep, **given)["x"]
     told = model.inpaint(batch, keep, condition=batch["condition"], **given)["x"]
+    assert torch.equal(told, model.inpaint(batch, keep, **given)["x"])
     guided = model.inpaint(batch, keep, condition=batch["condition"], guidance=4.0, **given)["x"]
     assert model.calls == 2 * 3
     assert not torch.equal(plain, told) and not torch.equal(told, guided)
