@@ -118,6 +118,8 @@ class DDGAN(Recipe):
         augmentation: transforms of what the discriminator of a grid sees (Karras et al. 2020); None is without.
         control: what moves their probability; as published unless given. A short training needs one that gets from 0
             to 1 in fewer ``images``.
+        condition_dropout: share of conditions that both players are not told (rows of NaN), where there are conditions;
+            samples without a condition need it. 0 is without.
     """
 
     def __init__(
@@ -146,8 +148,11 @@ class DDGAN(Recipe):
         minibatch_std: int = 0,
         augmentation: GridAugmentation | None = None,
         control: AdaptiveProbability | None = None,
+        condition_dropout: float = CONDITION_DROPOUT,
     ) -> None:
-        self.augmentation, self.control = augmentation, control
+        if not 0 <= condition_dropout < 1:
+            raise ValueError(f"condition_dropout is {condition_dropout}; give a share in [0, 1).")
+        self.augmentation, self.control, self.condition_dropout = augmentation, control, condition_dropout
         self.posterior_noise, self.regression, self.matching = posterior_noise, regression, matching
         self.network, self.minibatch_std = network, minibatch_std
         process = process if process is not None else VPSDE()
@@ -194,7 +199,7 @@ class DDGAN(Recipe):
         if self.augmentation is not None:
             control = copy.deepcopy(self.control) if self.control is not None else AdaptiveProbability()
             discriminator = AugmentedDiscriminator(discriminator, copy.deepcopy(self.augmentation), control)
-        prior = DenoisingGANPrior(latents, generator, CONDITION_DROPOUT if condition_dim else 0.0)
+        prior = DenoisingGANPrior(latents, generator, self.condition_dropout if condition_dim else 0.0)
         return prior, discriminator
 
     def _autoencoder(self, modality: Modality) -> tuple[Autoencoder, bool]:

@@ -71,7 +71,8 @@ def compare(
     for number, setting in enumerate(settings, 1):
         progress(f"{setting.label} ({number} of {len(settings)})")
         model = models[setting.run]
-        row = judge.row(setting.label, [setting.sample(model, samples, seed + k, judge.train) for k in range(sets)])
+        made = [setting.sample(model, samples, seed + k, examples=judge.train) for k in range(sets)]
+        row = judge.row(setting.label, made)
         has_density = setting.run in likelihood and setting.sampler != "gan"
         nats = _nelbo(likelihood[setting.run]) if has_density else None
         rows.append({**row, "run": setting.run, "sampler": setting.sampler or "prior", "nelbo": nats})

@@ -45,8 +45,8 @@ class Setting:
         return f"{self.run}: {self.sampler}{amount}"
 
     def sample(
-        self, model: LatentGenerativeModel, n: int, seed: int, examples: Batch | None = None,
-        batch_size: int | None = None,
+        self, model: LatentGenerativeModel, n: int, seed: int, batch_size: int | None = None,
+        examples: Batch | None = None,
     ) -> Batch:
         """n examples, of a conditional model under the conditions of random ones of ``examples``."""
         options = {"tolerance": self.tolerance, "batch_size": batch_size, "steps": self.steps}
@@ -110,7 +110,7 @@ def costs(
     evaluations: list[float] = []  # a call
     for setting in settings:
         with _counted(models[setting.run]) as count:
-            setting.sample(models[setting.run], n, 0, examples, n)
+            setting.sample(models[setting.run], n, 0, n, examples)
         evaluations.append(len(count) / max(models[setting.run].calls, 1))
     calls: list[list[int]] = [[] for _ in settings]
     seconds: list[list[float]] = [[] for _ in settings]
@@ -119,7 +119,7 @@ def costs(
             model = models[setting.run]
             _wait(model)
             start = time.perf_counter()
-            setting.sample(model, n, number, examples, n)
+            setting.sample(model, n, number, n, examples)
             _wait(model)
             spent.append((time.perf_counter() - start) / n)
             called.append(model.calls)

@@ -48,7 +48,10 @@ def _recording(init: Any) -> Any:
 
 def main_script() -> str:
     """The name that the running script has as a module; empty if it is none, as in a notebook."""
-    path = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    main = sys.modules["__main__"]
+    if (spec := getattr(main, "__spec__", None)) is not None:  # python -m package.script
+        return "" if spec.name.endswith("__main__") else str(spec.name)
+    path = Path(getattr(main, "__file__", None) or "")
     return path.stem if path.suffix == ".py" and path.stem.isidentifier() and path.stem != "__main__" else ""
 
 

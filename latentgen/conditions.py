@@ -12,7 +12,7 @@ def checked_condition(condition: Tensor | None, n: int, dim: int, guidance: floa
     """A condition as networks take it.
 
     Args:
-        condition: shape [n, F] or None.
+        condition: shape [n, F], or [1, F] for the same n times, or None.
         n: number of samples.
         dim: F of the model, 0 where it was trained without conditions.
         guidance: weight of classifier-free guidance, which needs a condition.
@@ -27,6 +27,8 @@ def checked_condition(condition: Tensor | None, n: int, dim: int, guidance: floa
         return None
     if not dim:
         raise ValueError("condition is given to a model that was trained without conditions; leave it out.")
+    if isinstance(condition, Tensor) and condition.shape == (1, dim):
+        condition = condition.expand(n, dim)
     shape = list(condition.shape) if isinstance(condition, Tensor) else None
     if shape != [n, dim] or not condition.is_floating_point():
         given = f"{condition.dtype} of shape {shape}" if shape is not None else f"a {type(condition).__name__}"

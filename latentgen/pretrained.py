@@ -179,15 +179,14 @@ def _locate(source: str | Path, revision: str | None) -> Path:
         )
     if str(source).count("/") != 1 or str(source).startswith((".", "/")):
         raise FileNotFoundError(f"{source} does not exist; give a folder, a model file or a hub name (owner/name).")
-    if path.parent.is_dir():
-        raise FileNotFoundError(f"{source} does not exist in the folder {path.parent}; give a run folder that does.")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
         return Path(hf_hub_download(str(source), WEIGHTS, revision=revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        beside = f" (there is a folder {path.parent}, without it)" if path.parent.is_dir() else ""
         raise FileNotFoundError(
-            f"{source} is no folder or file here, and the hub gave no {WEIGHTS} of that name ({type(error).__name__}); "
-            "check the path, or the name and the connection."
+            f"{source} is no folder or file here{beside}, and the hub gave no {WEIGHTS} of that name "
+            f"({type(error).__name__}); check the path, or the name and the connection."
         ) from error

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
+
+GRACE = 30
+"""Seconds that a data worker goes on after a first SIGTERM."""
 
 
 def _kinds() -> list[signal.Signals]:
@@ -37,9 +41,22 @@ def noted(note: Callable[[int], None]) -> Iterator[None]:
 
 
 def leave_to_the_parent(worker: int) -> None:
-    """For the start of a data worker: it ignores these signals, and ends when its parent does.
+    """For the start of a data worker: a signal to the whole group is its parent's affair.
 
-    Schedulers signal all processes of a group, and a worker that died of it would take the last checkpoint along.
+    Schedulers signal all processes of a group, and a worker that died of it would take the last checkpoint along. The
+    first SIGTERM therefore leaves it ``GRACE`` seconds, and a second one is obeyed: its parent ends it so, in the end.
     """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os._exit(0)  # another code would be an error in the parent
+
+    def once(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, leave)
+        signal.alarm(GRACE)
+
     for kind in _kinds():
-        signal.signal(kind, signal.SIG_IGN)
+        if kind != signal.SIGTERM:
+            signal.signal(kind, signal.SIG_IGN)
+        elif hasattr(signal, "SIGALRM"):
+            signal.signal(kind, once)

@@ -190,6 +190,7 @@ class Trainer:
             self._last_losses = {**self._last_losses, **{name: value.detach() for name, value in losses.items()}}
             self._apply(optimizers)
             objective.zero_grad(set_to_none=True)
+        self._parts = []
         self._state.average()
 
     def _apply(self, optimizers: list[torch.optim.Optimizer]) -> None:

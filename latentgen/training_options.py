@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Literal
 
 _RATES = ("lr", "autoencoder_lr", "generator_lr", "discriminator_lr", "matrix_lr")
@@ -77,9 +78,9 @@ class TrainingOptions:
         if isinstance(self.trackers, str):
             object.__setattr__(self, "trackers", (self.trackers,))
         for option in fields(self):
-            kinds = {"int": (int,), "float": (int, float)}.get(str(option.type))
+            kind = {"int": Integral, "float": Real}.get(str(option.type))
             value = getattr(self, option.name)
-            if kinds is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+            if kind is not None and (not isinstance(value, kind) or isinstance(value, bool)):
                 raise TypeError(f"{option.name} is {value!r}; give a number ({option.type}).")
         for name in ("betas", "adversarial_betas"):
             pair = getattr(self, name)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import CheckpointError, flatten_optimizer, unflatten_optimizer
+from .component import main_script
 from .ema import EMA
 from .model import LatentGenerativeModel
 from .objective import Objective
@@ -41,6 +42,8 @@ def differences(stored: Any, now: Any, name: str = "") -> list[str]:
     if isinstance(stored, Mapping) and isinstance(now, Mapping):
         both = [key for key in stored if key in now]
         return [line for key in both for line in differences(stored[key], now[key], f"{name}.{key}" if name else key)]
+    if name.endswith("class_path") and str(stored).startswith("__main__.") and main_script():
+        stored = f"{main_script()}{str(stored).removeprefix('__main__')}"
     return [] if stored == now else [f"{name} was {stored!r} and is {now!r}"]
 
 

@@ -111,7 +111,7 @@ def test_judges_sample_under_the_conditions_of_the_data(model: Any) -> None:
     assert given and all(set(condition.sum(1).tolist()) == {1.0} for condition in given)
     assert "samples of the prior take the conditions of random training examples." in result["notes"]
     model.prior.denoiser.seen.clear()
-    Setting("run", "dpm", 4).sample(model, 8, 0, examples(3, 1))
+    Setting("run", "dpm", 4).sample(model, 8, 0, examples=examples(3, 1))
     assert all(torch.equal(condition, ones(8, 1)) for condition in model.prior.denoiser.seen)
 
 

@@ -7,9 +7,11 @@ import re
 import warnings
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 import yaml
+from huggingface_hub.errors import LocalEntryNotFoundError
 from test_manifest import rewrite
 from test_trainer import fit, prepare
 
@@ -216,10 +218,16 @@ def test_a_header_that_is_no_model_is_one_sentence(tmp_path: Path) -> None:
         latentgen.load(tmp_path / "model.safetensors")
 
 
-def test_a_missing_run_beside_others_is_not_looked_for_on_the_hub(
+def test_a_run_that_is_neither_here_nor_on_the_hub_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def gone(*given: object, **options: object) -> None:
+        raise LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", gone)
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="runs/nothing is no folder or file here, and the hub gave no"):
+        latentgen.load("runs/nothing")
     (tmp_path / "runs").mkdir()
-    with pytest.raises(FileNotFoundError, match="runs/nothing does not exist in the folder runs"):
+    with pytest.raises(FileNotFoundError, match=r"here \(there is a folder runs, without it\), and the hub"):
         latentgen.load("runs/nothing")

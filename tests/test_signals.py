@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from toy import Toy
 from latentgen.signals import noted
 from latentgen.stream import BatchStream, stream_loader
 
+ROOT = Path(__file__).parent.parent
 KINDS = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
@@ -56,14 +60,53 @@ class Handlers:
         return 8
 
     def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
-        ignored = [signal.getsignal(kind) == signal.SIG_IGN for kind in KINDS]
-        return {"x": torch.tensor([float(all(ignored)), float(os.getpid() != MAIN)])}
+        if os.getpid() == MAIN:
+            return {"x": torch.zeros(2)}
+        deaf = all(signal.getsignal(kind) == signal.SIG_IGN for kind in KINDS if kind != signal.SIGTERM)
+        if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+            os.kill(os.getpid(), signal.SIGTERM)  # the first one is passed over, a second would be obeyed
+        return {"x": torch.tensor([float(deaf), float(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)])}
 
 
 MAIN = os.getpid()
 
 
-def test_data_workers_ignore_them() -> None:
-    loader = iter(stream_loader(Toy(), Handlers(), BatchStream(8, 4, 0), workers=1))
-    batch = next(loader)
-    assert torch.equal(batch["x"], torch.ones(4, 2))
+def test_data_workers_pass_over_what_is_sent_to_the_group() -> None:
+    loader = iter(stream_loader(Toy(), Handlers(), BatchStream(8, 1, 0), workers=1))
+    assert torch.equal(next(loader)["x"], torch.ones(1, 2))
+
+
+STUCK = """
+import time
+import torch
+from toy import Toy
+from latentgen import signals
+from latentgen.stream import BatchStream, stream_loader
+
+
+class Stuck:
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, number):
+        if number != first:
+            time.sleep(600)
+        return {"x": torch.zeros(2)}
+
+
+signals.GRACE = 1
+stream = BatchStream(8, 1, 0)
+(first,) = next(iter(stream))
+loader = iter(stream_loader(Toy(), Stuck(), stream, workers=1))
+next(loader)
+print("done", flush=True)
+"""
+
+
+def test_a_worker_that_is_stuck_does_not_keep_the_process(tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "stuck.py"], cwd=tmp_path, env=environment, capture_output=True, text=True,
+                          timeout=120, check=False)
+    assert done.stdout == "done\n" and done.returncode == 0, done.stderr

@@ -20,7 +20,7 @@ LOOKED_AT = 64
 SPLITS = ("train", "test")
 LIMIT = 10_000
 SECONDS = 10.0
-BLOCK = 128
+BLOCK = 32
 KINDS = (torch.float32, torch.int64, torch.bool, torch.uint8, torch.int32)
 AS_ROWS = (
     "return examples by number, such as [dict(zip(data, row)) for row in zip(*data.values())] of a dictionary of "
