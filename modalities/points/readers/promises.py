@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +17,7 @@ BUFFERS = 2**26
 COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 STRIP_MODES = (5, 6)
+STL_WORDS = re.compile(rb"[\r\n][ \t]*(endsolid|endfacet|facet)\b")
 PLURALS = {"vertex": "vertices", "face": "faces"}
 
 
@@ -46,7 +49,7 @@ def check_ply(data: bytes) -> int:
     head, end, body = data.partition(b"end_header")
     lines = [line.split() for line in head.decode("latin-1").splitlines()]
     elements = [(words[1], int(words[2])) for words in lines if len(words) == 3 and words[0] == "element"]
-    if end and b"ascii" in head[:100]:
+    if end and any([word.lower() for word in words[:2]] == ["format", "ascii"] for words in lines):
         rows = body.decode("latin-1").split("\n", 1)[-1].splitlines()
         while rows and not rows[-1].strip():
             rows.pop()
@@ -66,7 +69,8 @@ def check_stl(data: bytes) -> None:
         ValueError: if it is one.
     """
     text = data.strip().lower() if b"\0" not in data[:1000] else b""
-    if text.startswith(b"solid") and text.rfind(b"facet") > text.rfind(b"endsolid"):
+    last = deque(STL_WORDS.finditer(text), maxlen=1)
+    if text.startswith(b"solid") and last and last[0][1] != b"endsolid":
         raise ValueError("it ends within a solid")
 
 

@@ -146,6 +146,17 @@ def test_quadrangles_and_remarks_are_no_lack() -> None:
         read_mesh("square", ".ply", head + body[:-3])
 
 
+def test_names_and_remarks_are_no_words_of_the_format() -> None:
+    ball = trimesh.creation.icosphere(1)
+    data = written(ball, ".ply").replace(b" 1.0\n", b" 1.0\ncomment converted from ascii file\n", 1)
+    assert len(read_mesh("ball", ".ply", data).values) == 80
+    text = trimesh.exchange.stl.export_stl_ascii(trimesh.creation.box()).strip().removesuffix("endsolid").strip()
+    for end in ("endsolid faceted_box", "endsolid facet", "  ENDSOLID a facet\n"):
+        assert len(read_mesh("box", ".stl", f"{text}\n{end}".encode()).values) == 12
+    with pytest.raises(ValueError, match="it ends within a solid"):
+        read_mesh("box", ".stl", text.replace("solid", "solid endsolid", 1).encode())
+
+
 def scene(faces: int, parts: int, **accessor: object) -> bytes:
     """A .glb file of one mesh in many places."""
     indices, corners = np.tile(np.arange(3, dtype=np.uint32), faces).tobytes(), np.eye(3, dtype=np.float32).tobytes()
