@@ -30,11 +30,16 @@ class PixelData:
         binarize: whether pixels are drawn.
         redraws: draws of each image.
         seed: of the draws.
+
+    Raises:
+        ValueError: if ``classes`` are asked of images without labels.
     """
 
     def __init__(
         self, images: ImageSet, classes: int = 0, binarize: bool = False, redraws: int = 1, seed: int = 0
     ) -> None:
+        if classes and images.labels is None:
+            raise ValueError(f"classes is {classes}, and the images have no labels; give 0, or images with labels.")
         self.images, self.classes, self.seed = images, classes, seed
         self.binarize, self.redraws = binarize, redraws if binarize else 1
 

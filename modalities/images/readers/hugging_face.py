@@ -15,6 +15,8 @@ from modalities.images.readers.decoding import Decoding, stacked
 from modalities.images.readers.image_set import PARTS, ImageSet, Parts, Pixels
 
 PREFIX = "hf:"
+NO_LABEL = -1
+"""What tables give for a class that is kept back, as those of many test parts."""
 MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
 
 
@@ -27,8 +29,9 @@ def read_hugging_face(source: str, decoding: Decoding) -> Parts:
     """A data set by its name on the hub, or by a local path (written by ``save_to_disk``, or of Parquet files).
 
     The column of the type ``Image`` gives the pixels; the first of the type ``ClassLabel``, or a column "label", gives
-    the classes. Scripts of data sets are not run. Images that a table names and does not hold are not opened, but for
-    those that the library itself has put into its cache for a data set that was given by name.
+    the classes; a part whose labels are all -1 has none. Scripts of data sets are not run. Images that a table names
+    and does not hold are not opened, but for those that the library itself has put into its cache for a data set that
+    was given by name.
 
     Args:
         source: the name (``ylecun/mnist``, or ``name:config``) or the path.
@@ -102,7 +105,10 @@ def _read(table: Any, decoding: Decoding, name: str, cache: tuple[Path, ...] = (
         return ImageSet(pixels)
     kind = kinds[labels[0]]
     classes = tuple(kind.names) if isinstance(kind, library.ClassLabel) else ()
-    return ImageSet(pixels, to_labels(_numbers(table, labels[0], library, name), len(table), name), classes)
+    numbers = _numbers(table, labels[0], library, name)
+    if len(numbers) and bool((numbers == NO_LABEL).all()):
+        return ImageSet(pixels)
+    return ImageSet(pixels, to_labels(numbers, len(table), name), classes)
 
 
 def _numbers(table: Any, column: str, library: Any, name: str) -> Array:
@@ -114,7 +120,7 @@ def _numbers(table: Any, column: str, library: Any, name: str) -> Array:
             f"data {name}: the column {column} must hold class numbers, got the type {kind}; cast it with "
             "datasets.ClassLabel()."
         )
-    numbers = list(table.with_format(None)[column])
+    numbers = table.with_format(None)[column][:]
     if None in numbers:
         raise ValueError(f"data {name}: the column {column} must give each image a class, got None; filter such rows.")
     return np.asarray(numbers)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modalities.images import Images
 from modalities.images.readers import read_images
 
 datasets = pytest.importorskip("datasets")
@@ -181,3 +182,12 @@ def test_a_pipe_is_no_table(tmp_path: Path) -> None:
     for source in (tmp_path / "a.parquet", f"hf:{tmp_path / 'a.parquet'}", tmp_path):
         with pytest.raises(ValueError, match="must be a regular file"):
             read_images(source)
+
+
+def test_labels_that_are_kept_back_are_none(tmp_path: Path) -> None:
+    hidden = table(3).remove_columns("kind").add_column("kind", [-1] * 3).cast_column("kind", datasets.ClassLabel(2))
+    datasets.DatasetDict({"train": table(6), "test": hidden}).save_to_disk(tmp_path / "a")
+    found = read_images(tmp_path / "a", "test")
+    assert len(found) == 3 and found.labels is None and found.classes == ()
+    with pytest.raises(ValueError, match="classes is 2, and the images have no labels; give 0"):
+        Images(tmp_path / "a", condition="label").dataset("test")
