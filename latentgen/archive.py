@@ -3,12 +3,13 @@ members of an archive are checked before one is read."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection
 from pathlib import Path, PurePath
 from typing import BinaryIO, cast
 
@@ -105,25 +106,32 @@ def is_hidden(name: PurePath) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
 
 
-def files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path, suffixes: Collection[str] | None = None) -> list[Path]:
     """All that lies in a folder and its folders, and is neither a folder nor hidden, by name.
 
-    A link to a folder is followed, so that a class may be one; within such a folder no other is.
+    A link to a folder outside is followed, so that a class may be one; within such a folder no other is. One to a
+    folder that lies below the root is passed over, since that is read in its own place, and so are folders that must
+    not be read.
+
+    Args:
+        folder: the root.
+        suffixes: in lower case, of the files that are wanted; None for all.
 
     Raises:
-        ValueError: if a link leads nowhere, back to a folder that it lies in, or lies in a linked folder itself.
+        ValueError: if a link to a wanted file leads nowhere, or one to a folder leads back to a folder that it lies in
+            or lies in a linked folder itself.
     """
-    return sorted(_below(folder, linked=False))
+    return sorted(_below(folder, folder.resolve(), suffixes, linked=False))
 
 
-def _below(folder: Path, linked: bool) -> Iterator[Path]:
+def _below(folder: Path, root: Path, suffixes: Collection[str] | None, linked: bool) -> list[Path]:
+    found: list[Path] = []
     for path in folder.iterdir():
         if is_hidden(PurePath(path.name)):
             continue
-        if not path.is_dir():
-            if path.is_symlink() and not path.exists():
-                regular(path)
-            yield path
+        if not _is_folder(path):
+            if suffixes is None or path.suffix.lower() in suffixes:
+                found.append(regular(path) if path.is_symlink() else path)
             continue
         if path.is_symlink():
             target = path.resolve()
@@ -133,7 +141,19 @@ def _below(folder: Path, linked: bool) -> Iterator[Path]:
                     f"{'within a linked folder' if linked else 'to a folder that it lies in'}; put the folder itself "
                     "in its place, or remove it."
                 )
-        yield from _below(path, linked or path.is_symlink())
+            if target.is_relative_to(root) and not is_hidden(target.relative_to(root)):
+                continue
+        with contextlib.suppress(PermissionError):
+            found += _below(path, root, suffixes, linked or path.is_symlink())
+    return found
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder, which nothing behind a closed door is."""
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return False
 
 
 def plain_files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

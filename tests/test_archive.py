@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,28 @@ def test_a_linked_folder_is_followed_and_hidden_files_are_not_there(tmp_path: Pa
     (tmp_path / "root" / "dog").symlink_to(tmp_path / "other")
     found = [path.relative_to(tmp_path / "root").as_posix() for path in files_below(tmp_path / "root")]
     assert found == ["cat/1", "dog/2"]
+
+
+def test_what_no_reader_would_take_does_not_stop_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("root/a/1.png", "root/lost+found/2.png", "root/.store/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name, target in (("notes.txt", "missing"), ("all", "root/a"), ("b", "root/.store"), ("run", "run")):
+        (tmp_path / "root" / name).symlink_to(tmp_path / target)
+    os.mkfifo(tmp_path / "root" / "socket")
+    listing = Path.iterdir
+
+    def closed(path: Path) -> Iterator[Path]:
+        if path.name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    found = [path.relative_to(tmp_path / "root").as_posix() for path in files_below(tmp_path / "root", (".png",))]
+    assert found == ["a/1.png", "b/3.png"]
+    (tmp_path / "root" / "gone.PNG").symlink_to(tmp_path / "missing")
+    with pytest.raises(ValueError, match=r"must be an existing file or folder, got .*gone\.PNG"):
+        files_below(tmp_path / "root", (".png",))
 
 
 @pytest.mark.parametrize(

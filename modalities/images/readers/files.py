@@ -92,7 +92,7 @@ def _files(path: Path) -> Iterator[ImageFile]:
 
 
 def _in_folder(folder: Path) -> Iterator[ImageFile]:
-    for path in files_below(folder):
+    for path in files_below(folder, (*SUFFIXES, ".zip")):
         if path.suffix.lower() == ".zip" and path.parent == folder:
             yield from _in_archive(path, part_of(path.stem) or "")
         elif is_image(path.name):

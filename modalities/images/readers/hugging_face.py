@@ -70,7 +70,7 @@ def read_hugging_face(source: str, decoding: Decoding) -> Parts:
 def _local(path: Path) -> list[Path]:
     """The files that a local path names, of either kind."""
     if is_saved_dataset(path):
-        return files_below(path)
+        return files_below(path, (".arrow", ".json"))
     return sorted(path.glob("*.parquet")) if path.is_dir() else [path] if path.exists() else []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -12,14 +12,18 @@ File = tuple[str, Callable[[], bytes]]
 """Name below the folder or root of the archive, with forward slashes, and a function that reads the file."""
 
 
-def files_of(path: Path) -> Iterator[File]:
+def files_of(path: Path, suffixes: Collection[str] | None = None) -> Iterator[File]:
     """The files of a folder and its folders, or of a zip archive, by name, without hidden ones; or the one file itself.
+
+    Args:
+        path: the folder, archive or file.
+        suffixes: in lower case, of the files that are wanted of a folder; None for all.
 
     Raises:
         ValueError: if an archive is damaged, or a member of it is hostile; nothing is read before all were checked.
     """
     if path.is_dir():
-        for file in files_below(path):
+        for file in files_below(path, suffixes):
             yield file.relative_to(path).as_posix(), partial(_read, file)
     elif path.suffix.lower() == ".zip":
         with open_archive(path) as archive:

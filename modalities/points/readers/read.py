@@ -109,7 +109,7 @@ def _memory(source: Any) -> list[Shape]:
 def _files(path: Path, features: Collection[str], pool: int | None) -> list[Shape]:
     found: list[Shape] = []
     size = 0
-    for name, read in files_of(path):
+    for name, read in files_of(path, SUFFIXES):
         suffix = PurePosixPath(name).suffix.lower()
         if suffix not in SUFFIXES:
             continue
