@@ -134,7 +134,7 @@ class Graphs(Modality):
         Raises:
             ValueError: if it is not whole, or not such a state; it is not taken from the data instead.
         """
-        self._state = check_state(state)
+        self._state = check_state(state, more=type(self).state is not Graphs.state)
 
     def dataset(self, split: str) -> DenseGraphs:
         """Graphs of "train", "valid" or "test"."""

@@ -12,13 +12,17 @@ TYPES_LIMIT = 256
 """Types are held in one byte."""
 
 
-def check_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Tensor]:
     """The state of a ``Graphs``: ``sizes`` float [N + 1], shares that sum to 1, and ``kinds`` int [2].
+
+    Args:
+        state: the tensors by name.
+        more: whether there may be others, which a subclass gives and takes itself.
 
     Raises:
         ValueError: if a tensor is missing, unknown, or cannot be one that ``Graphs.state`` gave.
     """
-    if sorted(state) != sorted(NAMES):
+    if not set(NAMES) <= set(state) or (set(state) > set(NAMES) and not more):
         raise ValueError(
             f"state of Graphs must hold {' and '.join(NAMES)}, got {', '.join(sorted(state)) or 'nothing'}; the model "
             "file is not whole, get it again or export the model anew."

@@ -172,7 +172,7 @@ class Images(Modality):
         Raises:
             ValueError: if it is not whole, or not such a state; it is not taken from the data instead.
         """
-        self._state = check_state(state)
+        self._state = check_state(state, more=type(self).state is not Images.state)
 
     def dataset(self, split: str) -> PixelData:
         """Images of "train", "valid" or "test"."""

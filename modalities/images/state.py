@@ -14,13 +14,17 @@ CLASSES_LIMIT = 2**24
 """More than any reader gives but of as many images."""
 
 
-def check_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Tensor]:
     """The state of an ``Images``: ``shape`` int [3], C, H and W, and ``classes`` int [1].
+
+    Args:
+        state: the tensors by name.
+        more: whether there may be others, which a subclass gives and takes itself.
 
     Raises:
         ValueError: if a tensor is missing, unknown, or cannot be one that ``Images.state`` gave.
     """
-    if sorted(state) != sorted(NAMES):
+    if not set(NAMES) <= set(state) or (set(state) > set(NAMES) and not more):
         raise ValueError(
             f"state of Images must hold {' and '.join(NAMES)}, got {', '.join(sorted(state)) or 'nothing'}; the model "
             "file is not whole, get it again or export the model anew."

@@ -129,7 +129,7 @@ class Points(Modality):
         Raises:
             ValueError: if it is not whole, or not such a state; it is not taken from the data instead.
         """
-        self._state = check_state(state)
+        self._state = check_state(state, more=type(self).state is not Points.state)
         self.normalisation.load_state(self._state)
 
     @property

@@ -12,14 +12,18 @@ COUNT_LIMIT = 2**24
 """Classes, or numbers beside the coordinates: more than any file has."""
 
 
-def check_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Tensor]:
     """The state of a ``Points``: ``centre`` float [3], ``scale`` float [] above 0, ``sizes`` float [N + 1], shares that
     sum to 1, ``features`` and ``classes`` int [].
+
+    Args:
+        state: the tensors by name.
+        more: whether there may be others, which a subclass gives and takes itself.
 
     Raises:
         ValueError: if a tensor is missing, unknown, or cannot be one that ``Points.state`` gave.
     """
-    if sorted(state) != sorted(NAMES):
+    if not set(NAMES) <= set(state) or (set(state) > set(NAMES) and not more):
         raise ValueError(
             f"state of Points must hold {', '.join(NAMES)}, got {', '.join(sorted(state)) or 'nothing'}; the model "
             "file is not whole, get it again or export the model anew."

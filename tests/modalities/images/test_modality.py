@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,23 @@ def test_a_model_file_without_its_state_reads_no_data(tmp_path: Path) -> None:
     export_safetensors(tmp_path / "model.safetensors", kept, config)
     with pytest.raises(ValueError, match="state of Images must hold classes and shape, got nothing"):
         latentgen.load(tmp_path)
+
+
+class Centred(Images):
+    """Has state of its own."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {**super().state(), "mean": self.mean}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        super().load_state(state)
+        self.mean = state["mean"]
+
+
+def test_a_subclass_may_have_state_of_its_own() -> None:
+    given = {"shape": torch.tensor([1, 8, 8]), "classes": torch.tensor([10])}
+    centred = Centred(data=None)
+    centred.load_state({**given, "mean": torch.ones(2)})
+    assert centred.state().keys() == {*given, "mean"} and centred.mean.tolist() == [1, 1]
+    with pytest.raises(ValueError, match=r"^state of Images must hold"):
+        centred.load_state({"mean": torch.ones(2)})

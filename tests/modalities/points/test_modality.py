@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 
@@ -44,3 +46,24 @@ def test_a_state_that_no_model_gave_is_refused(changes: dict[str, object], messa
         points.load_state(made)
     points.load_state({name: torch.as_tensor(value) for name, value in given.items()})
     assert points.dimensions == 3 * 512
+
+
+class Centred(Points):
+    """Has state of its own."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {**super().state(), "mean": self.mean}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        super().load_state(state)
+        self.mean = state["mean"]
+
+
+def test_a_subclass_may_have_state_of_its_own() -> None:
+    given = {"centre": torch.zeros(3), "scale": torch.tensor(1.0), "sizes": torch.tensor([0.0, 0.5, 0.5]),
+             "features": torch.tensor(0), "classes": torch.tensor(2)}
+    centred = Centred(data=None)
+    centred.load_state({**given, "mean": torch.ones(2)})
+    assert centred.state().keys() == {*given, "mean"} and centred.mean.tolist() == [1, 1]
+    with pytest.raises(ValueError, match=r"^state of Points must hold"):
+        centred.load_state({"mean": torch.ones(2)})
