@@ -24,7 +24,7 @@ from .hierarchical import HierarchicalAutoencoder
 from .inception import InceptionFeatures
 from .networks import LIKELIHOODS, ImageAutoencoder, LikelihoodName, PixelAutoencoder, halved
 from .readers import ImageSet, read_images
-from .state import check_state
+from .state import PACKED, check_state, pack_names, unpack_names
 
 LatentName = Literal["grid", "vector", "pixels"]
 SMALLEST_GRID = 8
@@ -119,11 +119,13 @@ class Images(Modality):
         return self._sets[split]
 
     def _learned(self) -> dict[str, Tensor]:
-        """What is taken from the data: ``shape`` (C, H, W) and ``classes`` (their number, 0 without labels)."""
+        """What is taken from the data: ``shape`` (C, H, W), ``classes`` (their number, 0 without labels), ``names``."""
         if not self._state:
             train = self.images("train")
             count = 0 if train.labels is None else max(int(train.labels.max()) + 1, len(train.classes))
             self._state = {"shape": torch.tensor(train.pixels.shape[1:]), "classes": torch.tensor([count])}
+            if train.classes and len(train.classes) <= count:
+                self._state[PACKED] = pack_names(train.classes)
         return self._state
 
     @property
@@ -141,6 +143,14 @@ class Images(Modality):
         if count < 2:
             raise ValueError(f"condition is {self.condition!r} for images without classes; leave it out.")
         return count
+
+    @property
+    def classes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the classes, where they are known; of a loaded model those that were stored with it."""
+        try:
+            return unpack_names(self._learned().get(PACKED))
+        except (OSError, ValueError):  # no data
+            return ()
 
     @property
     def depth_of_grid(self) -> int:
@@ -163,7 +173,7 @@ class Images(Modality):
         return LatentSpec((channels, *halved(self.shape[1:], self.depth_of_grid)[-1]), "grid")
 
     def state(self) -> dict[str, Tensor]:
-        """``shape`` and ``classes``."""
+        """``shape`` and ``classes``, and the classes' names, where they are known."""
         return dict(self._learned())
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:

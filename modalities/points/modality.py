@@ -24,7 +24,7 @@ from .normalisation import Normalisation, NormalisationName
 from .procedural import KINDS, shapes
 from .readers.shape import FeatureName
 from .shape_set import ShapeSet
-from .state import check_state
+from .state import PACKED, check_state, pack_names, unpack_names
 
 AutoencoderName = Literal["tokens", "points"]
 
@@ -106,7 +106,7 @@ class Points(Modality):
         return self._shapes[split]
 
     def _learned(self) -> dict[str, Tensor]:
-        """Normalisation, sizes of sets, numbers of features and of classes, of the training shapes."""
+        """Normalisation, sizes of sets, numbers of features and of classes and their names, of the training shapes."""
         if not self._state:
             found = self.shapes("train")
             self.normalisation.fit(found.shapes.bounds())
@@ -117,10 +117,12 @@ class Points(Modality):
                 "features": torch.tensor(found.shapes.channels - 3),
                 "classes": torch.tensor(len(found.names)),
             }
+            if found.names:
+                self._state[PACKED] = pack_names(found.names)
         return self._state
 
     def state(self) -> dict[str, Tensor]:
-        """Normalisation, sizes of sets, numbers of features and of classes."""
+        """Normalisation, sizes of sets, numbers of features and of classes, and the classes' names."""
         return dict(self._learned())
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -146,8 +148,11 @@ class Points(Modality):
 
     @property
     def classes(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Names of the classes, where they are known."""
-        return self.shapes("train").names
+        """Names of the classes, where they are known; of a loaded model those that were stored with it."""
+        try:
+            return unpack_names(self._learned().get(PACKED))
+        except (OSError, ValueError):  # no data
+            return ()
 
     def dataset(self, split: str) -> PointData:
         """Sets of points of "train" (drawn anew), "valid" or "test" (always the same)."""

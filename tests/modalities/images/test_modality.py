@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import latentgen
+from latentgen.cli import main
 from latentgen.storage import export_safetensors, read_safetensors
 from latentgen.testing import check_modality
 from modalities.images import Images, PixelAutoencoder
 from modalities.images.classifier import Classifier, save_classifier, train_classifier
+from modalities.images.state import pack_names
 
 RNG = np.random.default_rng(0)
 
@@ -171,3 +175,35 @@ def test_a_subclass_may_have_state_of_its_own() -> None:
     assert centred.state().keys() == {*given, "mean"} and centred.mean.tolist() == [1, 1]
     with pytest.raises(ValueError, match=r"^state of Images must hold"):
         centred.load_state({"mean": torch.ones(2)})
+
+
+def test_names_of_classes_go_with_the_model(tmp_path: Path) -> None:
+    for kind in ("cat", "dög\n"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for number in range(4):
+            array = RNG.integers(0, 255, (8, 8), dtype=np.uint8)
+            Image.fromarray(array).save(tmp_path / "data" / kind / f"{number}.png")
+    images = Images(str(tmp_path / "data"), condition="label", layout="pixels")
+    model = latentgen.DataDiffusion().prepare(images).model
+    model.save_pretrained(tmp_path / "model")
+    shutil.rmtree(tmp_path / "data")
+    assert latentgen.load(tmp_path / "model").modality.classes == ("cat", "dög\n")
+    words = ["sample", str(tmp_path / "model"), "--n", "2", "--steps", "2", "--out", str(tmp_path / "out")]
+    assert main([*words, "--label", "cat"]) == 0
+    assert Images(str(tmp_path / "data")).classes == ()
+
+
+def test_names_that_no_model_gave_are_refused() -> None:
+    given = {"shape": torch.tensor([1, 8, 8]), "classes": torch.tensor([2])}
+    found = Images(data=None)
+    for names, message in (
+        (torch.ones(3), r"names must be bytes \[L\], got torch.float32 \[3\]"),
+        (torch.tensor([255], dtype=torch.uint8), "names must be UTF-8 text, got the error"),
+        (pack_names(["a", "b", "c"]), "names must be those of at most 2 classes, got 3"),
+    ):
+        with pytest.raises(ValueError, match=f"^state of Images: {message}"):
+            found.load_state({**given, "names": names})
+    found.load_state(given)
+    assert found.classes == ()
+    found.load_state({**given, "names": pack_names(["a", ""])})
+    assert found.classes == ("a", "")

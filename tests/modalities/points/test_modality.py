@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import latentgen
+from latentgen.cli import main
 from latentgen.testing import check_modality
 from modalities.points import Points
+from modalities.points.state import pack_names
 
 
 @pytest.mark.parametrize("encoder", ["tokens", "points"])
@@ -67,3 +73,37 @@ def test_a_subclass_may_have_state_of_its_own() -> None:
     assert centred.state().keys() == {*given, "mean"} and centred.mean.tolist() == [1, 1]
     with pytest.raises(ValueError, match=r"^state of Points must hold"):
         centred.load_state({"mean": torch.ones(2)})
+
+
+def test_names_of_classes_go_with_the_model(tmp_path: Path) -> None:
+    for kind in ("cat", "dög\n"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for number in range(4):
+            np.save(tmp_path / "data" / kind / f"{number}.npy", np.random.default_rng(number).normal(size=(8, 3)))
+    points = Points(
+        str(tmp_path / "data"), condition="label", points=8, tokens=2, latent=2, width=16, depth=1, heads=2
+    )
+    model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(points).model
+    model.save_pretrained(tmp_path / "model")
+    shutil.rmtree(tmp_path / "data")
+    assert latentgen.load(tmp_path / "model").modality.classes == ("cat", "dög\n")
+    words = ["sample", str(tmp_path / "model"), "--n", "2", "--steps", "2", "--out", str(tmp_path / "out")]
+    assert main([*words, "--label", "cat"]) == 0
+    assert Points(str(tmp_path / "data")).classes == ()
+
+
+def test_names_that_no_model_gave_are_refused() -> None:
+    given = {"centre": torch.zeros(3), "scale": torch.tensor(1.0), "sizes": torch.tensor([0.0, 0.5, 0.5]),
+             "features": torch.tensor(0), "classes": torch.tensor(2)}
+    found = Points(data=None)
+    for names, message in (
+        (torch.ones(3), r"names must be bytes \[L\], got torch.float32 \[3\]"),
+        (torch.tensor([255], dtype=torch.uint8), "names must be UTF-8 text, got the error"),
+        (pack_names(["a", "b", "c"]), "names must be those of 2 classes, got 3"),
+    ):
+        with pytest.raises(ValueError, match=f"^state of Points: {message}"):
+            found.load_state({**given, "names": names})
+    found.load_state(given)
+    assert found.classes == ()
+    found.load_state({**given, "names": pack_names(["a", ""])})
+    assert found.classes == ("a", "")
