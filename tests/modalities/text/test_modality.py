@@ -69,6 +69,28 @@ def test_a_state_that_is_none_is_refused(changes, message) -> None:
     assert text.tokenizer.specials == (0, 1, 2)
 
 
+class Scaled(Text):
+    """A state of its own beside that of text."""
+
+    scale = torch.ones(1)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {**super().state(), "scale": self.scale}
+
+    def load_state(self, state) -> None:
+        super().load_state(state)
+        self.scale = state["scale"]
+
+
+def test_a_class_with_more_state_takes_it_back() -> None:
+    text = Scaled(**SMALL)
+    text.load_state({**STATE, "scale": torch.full((1,), 3.0)})
+    assert text.scale.item() == 3
+    assert torch.equal(text.state()["tokenizer"], STATE["tokenizer"])
+    with pytest.raises(ValueError, match="stored state of text is scale, specials, not"):
+        text.load_state({name: value for name, value in text.state().items() if name != "tokenizer"})
+
+
 def test_a_stored_model_without_its_tokenizer_asks_nobody_for_one(tmp_path, monkeypatch) -> None:
     """Neither a hub, nor the data that the configuration names."""
     lines = tmp_path / "lines.txt"
