@@ -102,11 +102,14 @@ def _lines(text: str, name: str) -> list[str]:
 
 def _csv_rows(text: str, name: str) -> tuple[list[str], list[Row]]:
     reader = csv.reader(io.StringIO(text), strict=True)
+    before = csv.field_size_limit(LONGEST)
     try:
         filled = [(reader.line_num, cells) for cells in reader if cells]
     except csv.Error as error:
-        why = "close its quotes, double those within cells, and end lines with line feeds"
+        why = "close its quotes, double those within cells, end lines with line feeds, and split longer cells"
         raise ValueError(f"{name} is no CSV up to line {reader.line_num} ({error}); {why}.") from error
+    finally:
+        csv.field_size_limit(before)
     known = filled[0][1] if filled else []
     for line, cells in filled:
         if any(cell.strip() for cell in cells[len(known) :]):

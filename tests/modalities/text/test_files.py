@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -30,13 +31,24 @@ def test_cells_keep_what_is_quoted(tmp_path) -> None:
     assert read_file(tmp_path / "a.csv") == ['say "a", b\nc', 'plain "d"', "", "e"]
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_cells_are_as_long_as_sentences(tmp_path, quote) -> None:
+    before = csv.field_size_limit()
+    (tmp_path / "a.csv").write_text(f"text\n{quote}{'a' * LONGEST}{quote}\nb\n")
+    assert [len(line) for line in read_file(tmp_path / "a.csv")] == [LONGEST, 1]
+    (tmp_path / "b.csv").write_text('text\n"a')
+    with pytest.raises(ValueError, match="close its quotes"):
+        read_file(tmp_path / "b.csv")
+    assert csv.field_size_limit() == before
+
+
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
         ('text\n"unclosed\nb\nc\nd', "a.csv", r"a\.csv is no CSV up to line 5 .*close its quotes"),
         ('text\n"unclosed\nb\n"c\nd', "a.csv", r"a\.csv is no CSV up to line 4"),
         ("text\na\rb\n", "a.csv", r"a\.csv is no CSV up to line 2 .*line feeds"),
-        ("text\n" + "a" * 140_000, "a.csv", r"a\.csv is no CSV up to line 2 .*field limit"),
+        ("text\n" + "a" * (LONGEST + 1), "a.csv", r"a\.csv is no CSV up to line 2 .*field limit .*split longer cells"),
         ("text\na\nb, c\n", "a.csv", r"a\.csv has 2 cells in line 3 and 1 names; quote commas"),
         ("text,text\na,b\n", "a.csv", r"column is 'text', and a\.csv has 2 of that name"),
         ('{"text": ' + "[" * 100_000, "a.jsonl", r"no JSON in line 1 \(RecursionError\)"),
