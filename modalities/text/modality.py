@@ -24,7 +24,7 @@ from .figures import BETTER, text_figures
 from .grammar import accepts
 from .likelihood import BOS, EOS, PAD, until_end
 from .networks import DecoderName, SentenceAutoencoder
-from .readers import read_sentences
+from .readers import kept, read_sentences
 from .tokenizer import Tokenizer
 
 
@@ -32,7 +32,7 @@ class Text(Modality):
     """Sentences of at most ``length`` tokens. A batch has ``tokens``, int64 [B, L]: text, an end token, padding.
 
     Args:
-        data: "grammar" (embedded), a path, ``hf:NAME``, or lists of strings (see ``modalities.text.readers``).
+        data: "grammar" (embedded), a path, ``hf:NAME``, or strings (see ``modalities.text.readers``).
         column: of a table.
         tokenizer: name or path of a pretrained one for ``transformers``; None takes that of ``pretrained``, or trains
             a byte-level BPE on the data.
@@ -117,6 +117,7 @@ class Text(Modality):
 
             size, seed = (self.train_size, 0) if split == "train" else (self.test_size, 1 if split == "test" else 2)
             return sentences(size, seed)
+        self.data = kept(self.data)
         found = read_sentences(self.data, split, self.column)
         return found[: self.limit] if split == "train" and self.limit else found
 

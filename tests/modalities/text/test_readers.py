@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 
+import numpy as np
 import pytest
 
+from modalities.text import Text
+from modalities.text.parts import OTHER, closest
 from modalities.text.readers import read_sentences
 
 LINES = [f"sentence number {n} ." for n in range(10)]
@@ -41,8 +44,49 @@ def test_a_folder_names_its_parts(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "split", "read"),
+    [
+        ("train.txt trainer_state.json", "train", "train.txt"),
+        ("train.txt train.log test.txt test_results.log", "test", "test.txt"),
+        ("train.txt train.parquet test.txt", "train", "train.txt"),
+        ("train.txt train_small.txt test.txt", "train", "train.txt"),
+        ("train.txt train_2.txt test.txt", "train", "train.txt"),
+        ("train_1.txt train-2.txt train_small.txt test.txt", "train", "train-2.txt train_1.txt"),
+        ("train-00000-of-00002.csv train-00001-of-00002.csv", "train", "train-00000-of-00002.csv"),
+        ("train_small.txt test.txt", "train", "train_small.txt"),
+        ("train.txt validation.txt values.txt test.txt", "valid", "validation.txt"),
+        ("train.txt validation_matched.txt validation_mismatched.txt test.txt", "train", "train.txt"),
+        ("train.txt dev.txt valid.txt test.txt", "train", "train.txt"),
+        ("train.txt test.txt test.txt.gz", "train", "train.txt"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.* alone is read")
+def test_neighbours_in_a_folder_are_passed_over(tmp_path, names, split, read) -> None:
+    for name in names.split():
+        (tmp_path / name).write_text(f"text\n{name}\n")
+    found = [line for line in read_sentences(tmp_path, split) if line != "text"]
+    assert found == (read.split() if "of-" not in read else names.split())
+
+
+def test_what_is_passed_over_or_put_together_is_named(tmp_path) -> None:
+    for name in ("train.txt", "train_2.txt", "train_small.txt", "test_a.txt", "test_b.txt"):
+        (tmp_path / name).write_text(name)
+    with pytest.warns(UserWarning, match=r"^train\.txt alone is read for train, and not train_2\.txt, train_small"):
+        assert read_sentences(tmp_path, "train") == ["train.txt"]
+    with pytest.warns(UserWarning, match=r"^test_a\.txt, test_b\.txt are read one after another for test"):
+        assert read_sentences(tmp_path, "test") == ["test_a.txt", "test_b.txt"]
+
+
+def test_a_long_number_is_matched_at_once() -> None:
+    assert closest({"a": "train" + "1" * 250 + "x"}, "train") == (OTHER, ["a"])
+
+
+@pytest.mark.parametrize(
     ("names", "message"),
     [
+        (("train.txt", "training.txt"), "both 'train.txt' and 'training.txt'"),
+        (("train_1.txt", "train_1.txt.gz"), "both 'train_1.txt' and 'train_1.txt.gz'"),
+        (("train.txt", "test.txt.zip"), "has 'test.txt.zip' as a part"),
         (("train.txt", "train.txt.gz"), "both 'train.txt' and 'train.txt.gz'"),
         (("train.csv", "train.txt"), "both 'train.csv' and 'train.txt'"),
         (("train.txt", "test.parquet"), "has 'test.parquet' as a part"),
@@ -61,9 +105,35 @@ def test_lists_and_mappings() -> None:
     assert len(read_sentences(LINES, "train")) == 8
     for name in ("val", "validation", "dev", "Valid"):
         assert read_sentences({"train": ["a"], name: ["b"], "test": ["c"]}, "valid") == ["b"]
-    for other, message in (("unsupervised", "part 'unsupervised', which is none"), ("training", "beside 'train'")):
+    assert read_sentences({"train": ["a"], "unsupervised": ["b"], "values": 3, "test": ["c"]}, "valid") == ["c"]
+    twice = {"train": ["a"], "test_a": ["b"], "test_b": ["c"]}
+    assert read_sentences(twice, "train") == ["a"]
+    for parts, message in (
+        (twice, "data has the parts test_a, test_b for test; give lists"),
+        ({"a": ["a"], "b": ["b"]}, "the parts of data are a, b; name them train"),
+        ({}, "the parts of data are none"),
+    ):
         with pytest.raises(ValueError, match=message):
-            read_sentences({"train": ["a"], other: ["b"]}, "train")
+            read_sentences(parts, "test")
+
+
+@pytest.mark.parametrize("given", [np.array, tuple, iter, set, dict.fromkeys], ids=str)
+def test_strings_of_any_iterable(given) -> None:
+    given = (lambda lines: dict.fromkeys(lines).keys()) if given == dict.fromkeys else given
+    assert read_sentences({"train": given(LINES), "test": given(LINES)}, "train") == LINES
+    assert len(read_sentences(given(LINES), "test")) == 2
+    text = Text(data=given(LINES))
+    assert sorted(text.sentences("train") + text.sentences("test")) == LINES
+
+
+def test_series_are_strings_and_tables_are_not() -> None:
+    pandas = pytest.importorskip("pandas")
+    assert read_sentences({"train": pandas.Series(LINES), "test": ["a"]}, "train") == LINES
+    for wrong in (pandas.DataFrame({"text": LINES}), np.array([LINES]), np.array("a"), b"a", {"a": "b"}):
+        with pytest.raises(ValueError, match=r"the part train is a .*; give the path of a file, or strings\.$"):
+            read_sentences({"train": wrong, "test": ["a"]}, "train")
+    with pytest.raises(ValueError, match="the part train, sentence 1 is a dict"):
+        read_sentences({"train": [{"text": "a"}], "test": ["a"]}, "train")
 
 
 def test_a_mapping_of_files(tmp_path) -> None:
@@ -73,6 +143,8 @@ def test_a_mapping_of_files(tmp_path) -> None:
     assert [read_sentences(files, split) for split in ("train", "valid", "test")] == [["a"], ["b"], ["c"]]
     with pytest.raises(ValueError, match="does not exist"):
         read_sentences({"train": "nothing.txt"}, "train")
+    with pytest.raises(ValueError, match="the part train is 'hf:x/y', which does not exist; give a file, or strings"):
+        read_sentences({"train": "hf:x/y"}, "train")
     with pytest.raises(ValueError, match="the part train is a int"):
         read_sentences({"train": 3}, "train")
 
@@ -89,6 +161,7 @@ def test_a_data_set_on_disk(tmp_path) -> None:
     )
     with pytest.raises(ValueError, match="the parts test_a, test_b"):
         read_sentences(tmp_path / "two", "test")
+    assert read_sentences(tmp_path / "two", "train") == LINES
 
 
 @pytest.mark.parametrize(
