@@ -111,8 +111,12 @@ class Text(Modality):
             self._sentences[split] = self._read(split)
         return self._sentences[split]
 
+    @property
+    def _grammar(self) -> bool:
+        return isinstance(self.data, str) and self.data == "grammar"
+
     def _read(self, split: str) -> list[str]:
-        if isinstance(self.data, str) and self.data == "grammar":
+        if self._grammar:
             from .grammar import sentences
 
             size, seed = (self.train_size, 0) if split == "train" else (self.test_size, 1 if split == "test" else 2)
@@ -196,7 +200,7 @@ class Text(Modality):
         made = self.texts(generated)
         known = self.sentences("train") if self.data is not None else self.texts(train)
         figures = text_figures(made, self.texts(reference), known, self.judge(known))
-        if self.data == "grammar":
+        if self._grammar:
             figures = {"valid": sum(map(accepts, made)) / len(made), **figures}
         return figures
 
@@ -214,7 +218,7 @@ class Text(Modality):
 
     def axes(self) -> dict[str, str]:
         """Quality: validity, or the divergence frontier; coverage: that of features."""
-        return {"quality": "valid" if self.data == "grammar" else "mauve", "coverage": "coverage"}
+        return {"quality": "valid" if self._grammar else "mauve", "coverage": "coverage"}
 
     def render(self, batch: Batch, path: Path) -> None:
         """Write the first 16 sentences as a picture."""

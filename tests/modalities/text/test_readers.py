@@ -124,6 +124,7 @@ def test_strings_of_any_iterable(given) -> None:
     assert len(read_sentences(given(LINES), "test")) == 2
     text = Text(data=given(LINES))
     assert sorted(text.sentences("train") + text.sentences("test")) == LINES
+    assert text.axes()["quality"] == "mauve"
 
 
 def test_series_are_strings_and_tables_are_not() -> None:
