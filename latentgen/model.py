@@ -14,16 +14,16 @@ from .conditions import checked_condition
 from .denoiser import guided
 from .distributions import DiagonalGaussian, Likelihood
 from .evaluating import evaluating
-from .flow import flow_field, integrate
 from .inpainting import inpaint_latents, inpainting_sampler
-from .joining import join, pad_items, pad_mask, trim
+from .interpolation import spherical_path
+from .joining import join, trim
 from .modality import Modality
 from .noise import NoiseStream, normal_like
 from .pretrained import PretrainedMixin
 from .prior import Prior, ScorePrior
 from .reading import drawn
-from .sampler import GANSampler, ProbabilityFlow, Sampler, make_sampler
-from .tensors import Batch, item_mask, over
+from .sampler import GANSampler, Sampler, make_sampler
+from .tensors import Batch
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
@@ -198,17 +198,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         (q_a, q_b), path = (self.encode(a), self.encode(b)), []
         if len(q_a.mean) != len(q_b.mean):
             raise ValueError(f"a has {len(q_a.mean)} examples and b has {len(q_b.mean)}; give as many of both.")
-        items = max(q_a.mean.shape[1], q_b.mean.shape[1])
         given = [self._condition(batch.get("condition"), len(q_a.mean)) for batch in (a, b)]
-        ends = [self._to_noise(pad_items(q, items), tolerance, c) for q, c in zip((q_a, q_b), given, strict=True)]
-        masks = [None if q.mask is None else pad_mask(q.mask, items) for q in (q_a, q_b)]
-        if masks[0] is not None and masks[1] is not None:  # what neither has would decide the angle between the ends
-            ends = [z * item_mask(masks[0] | masks[1], z) for z in ends]
-        for share in torch.linspace(0, 1, n).tolist():
-            nearer = 0 if share < 0.5 else 1
-            z_1, mask = _slerp(ends[0], ends[1], share), masks[nearer]
-            z_1 = z_1 if mask is None else z_1 * item_mask(mask, z_1)
-            z = self._from_noise(z_1, mask, tolerance, given[nearer])
+        for z, mask in spherical_path(self._score_prior("interpolate"), (q_a, q_b), given, n, tolerance):
             path.append(self.read(z, mask, NoiseStream(0, range(len(z)))))
         return path
 
@@ -358,33 +349,5 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         found = checked_condition(condition, n, self.modality.condition_dim, guidance)
         return None if found is None else found.to(self.device)
 
-    def _to_noise(self, q: DiagonalGaussian, tolerance: float, condition: Tensor | None = None) -> Tensor:
-        """z_1 of the flow that starts at the posterior's mean; masked items are fresh noise."""
-        prior = self._score_prior("interpolate")
-        with evaluating(self):
-            z = over(prior.process.alpha(prior.process.ends(q.mean)[0]), q.mean) * q.mean
-            field = flow_field(prior.denoiser, q.mask, condition)
-            z_1 = integrate(field, z, torch.cat(prior.process.ends(z)), tolerance)[-1]
-        if q.mask is None:
-            return z_1
-        fresh = normal_like(z_1, NoiseStream(0, range(len(z_1)), prior.latents.shape)) * prior.process.terminal_std
-        return torch.where(q.mask.unsqueeze(-1), z_1, fresh)
-
-    def _from_noise(
-        self, z_1: Tensor, mask: Tensor | None, tolerance: float, condition: Tensor | None = None
-    ) -> Tensor:
-        prior = self._score_prior("interpolate")
-        with evaluating(self):
-            return ProbabilityFlow(tolerance)(prior.denoiser, z_1, mask=mask, condition=condition)
-
     def _here(self, batch: Batch) -> Batch:
         return {key: value.to(self.device) for key, value in batch.items()}
-
-
-def _slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """Spherical interpolation of noise, sample by sample (keeps the norm that a Gaussian has)."""
-    flat_a, flat_b = a.flatten(1), b.flatten(1)
-    cosine = torch.nn.functional.cosine_similarity(flat_a, flat_b, dim=1).clamp(-1 + 1e-6, 1 - 1e-6)
-    angle = torch.acos(cosine)
-    left, right = torch.sin((1 - share) * angle) / torch.sin(angle), torch.sin(share * angle) / torch.sin(angle)
-    return over(left, a) * a + over(right, b) * b

@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"tensors", "latents", "noise", "component", "distributions", "archive", "evaluating",
-     "conditions", "signals"},
+     "conditions", "signals", "class_names"},
     {"process", "weighting", "times", "chain"},
     {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "matching", "gan_prior", "architecture",
-     "inpainting", "joining", "reading"},
+     "inpainting", "interpolation", "joining", "reading"},
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
      "optimizers", "training_options", "launch", "collapse", "encoded"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "training_state", "progress", "table", "plots"},

@@ -13,6 +13,7 @@ from toy import Toy, ToyAutoencoder
 
 import latentgen
 from latentgen.evaluation import sample_without_prior
+from latentgen.interpolation import from_noise, to_noise
 from latentgen.joining import join
 from latentgen.noise import NoiseStream
 from latentgen.storage import export_safetensors, read_safetensors
@@ -154,14 +155,14 @@ def test_interpolation_ends_at_its_ends(model) -> None:
     assert len(path) == 5
     for end, given in ((path[0], a), (path[-1], b)):
         q = model.encode(given)
-        there = model._to_noise(q, 1e-6)
-        back = model.decode(model._from_noise(there, None, 1e-6)).mode()["x"]
+        there = to_noise(model.prior, q, 1e-6)
+        back = model.decode(from_noise(model.prior, there, None, 1e-6)).mode()["x"]
         torch.testing.assert_close(end["x"], back, atol=1e-3, rtol=0)
 
 
 def test_the_flow_is_a_one_to_one_code(model) -> None:
     q = model.encode({"x": torch.randn(6, 2)})
-    back = model._from_noise(model._to_noise(q, 1e-7), None, 1e-7)
+    back = from_noise(model.prior, to_noise(model.prior, q, 1e-7), None, 1e-7)
     # the flow is left and entered at t_min, where the last call removes noise of standard deviation sigma(t_min)
     assert float((back - q.mean).abs().max().detach()) < 0.2
 

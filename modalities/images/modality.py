@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from latentgen.autoencoder import Autoencoder
+from latentgen.class_names import PACKED, pack_names, unpack_names
 from latentgen.latents import LatentSpec
 from latentgen.metrics import BETTER, FeatureMap, NetworkFeatures
 from latentgen.modality import Modality
@@ -24,7 +25,7 @@ from .hierarchical import HierarchicalAutoencoder
 from .inception import InceptionFeatures
 from .networks import LIKELIHOODS, ImageAutoencoder, LikelihoodName, PixelAutoencoder, halved
 from .readers import ImageSet, read_images
-from .state import PACKED, check_state, pack_names, unpack_names
+from .state import check_state
 
 LatentName = Literal["grid", "vector", "pixels"]
 SMALLEST_GRID = 8

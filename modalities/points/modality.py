@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from latentgen.autoencoder import Autoencoder
+from latentgen.class_names import PACKED, pack_names, unpack_names
 from latentgen.latents import LatentSpec
 from latentgen.metrics import FeatureMap
 from latentgen.modality import Modality
@@ -24,7 +25,7 @@ from .normalisation import Normalisation, NormalisationName
 from .procedural import KINDS, shapes
 from .readers.shape import FeatureName
 from .shape_set import ShapeSet
-from .state import PACKED, check_state, pack_names, unpack_names
+from .state import check_state
 
 AutoencoderName = Literal["tokens", "points"]
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NoReturn
 
 import torch
 from torch import Tensor
 
+from latentgen.class_names import PACKED, count_names
+
 NAMES = ("centre", "classes", "features", "scale", "sizes")
-PACKED = "names"
-"""The classes' names, which models without names, and older ones, do not have."""
 COUNT_LIMIT = 2**24
 """Classes, or numbers beside the coordinates: more than any file has."""
 
 
 def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Tensor]:
     """The state of a ``Points``: ``centre`` float [3], ``scale`` float [] above 0, ``sizes`` float [N + 1], shares that
-    sum to 1, ``features`` and ``classes`` int [], and perhaps ``names``, see :func:`pack_names`.
+    sum to 1, ``features`` and ``classes`` int [], and perhaps ``names``, see :func:`latentgen.class_names.pack_names`.
 
     Args:
         state: the tensors by name.
@@ -50,36 +50,10 @@ def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Te
         if not 0 <= int(tensor) <= COUNT_LIMIT:
             _refuse(name, f"a number from 0 to {COUNT_LIMIT:,}", str(int(tensor)))
     if PACKED in state:
-        _check_names(state[PACKED], int(state["classes"]))
+        classes, count = int(state["classes"]), count_names(state[PACKED], _refuse)
+        if count != classes:
+            _refuse(PACKED, f"those of {classes} classes", str(count))
     return dict(state)
-
-
-def pack_names(names: Sequence[str]) -> Tensor:
-    """Names of classes as one tensor: uint8, their UTF-8 text, zeros between them."""
-    text = "\0".join(name.replace("\0", " ") for name in names)
-    return torch.tensor(list(text.encode("utf-8", "surrogatepass")), dtype=torch.uint8)
-
-
-def unpack_names(packed: Tensor | None) -> tuple[str, ...]:
-    """What :func:`pack_names` was given; () for None.
-
-    Raises:
-        ValueError: if it is no UTF-8 text.
-    """
-    if packed is None:
-        return ()
-    return tuple(bytes(packed.tolist()).decode("utf-8", "surrogatepass").split("\0"))
-
-
-def _check_names(packed: Tensor, classes: int) -> None:
-    if packed.dim() != 1 or packed.dtype != torch.uint8:
-        _refuse(PACKED, "bytes [L]", f"{packed.dtype} {list(packed.shape)}")
-    try:
-        count = len(unpack_names(packed))
-    except ValueError as error:
-        _refuse(PACKED, "UTF-8 text", f"the error '{error}'")
-    if count != classes:
-        _refuse(PACKED, f"those of {classes} classes", str(count))
 
 
 def _refuse(name: str, expected: str, given: str) -> NoReturn:

@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 
 import latentgen
+from latentgen.class_names import pack_names
 from latentgen.cli import main
 from latentgen.storage import export_safetensors, read_safetensors
 from latentgen.testing import check_modality
 from modalities.images import Images, PixelAutoencoder
 from modalities.images.classifier import Classifier, save_classifier, train_classifier
-from modalities.images.state import pack_names
 
 RNG = np.random.default_rng(0)
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import latentgen
+from latentgen.class_names import pack_names
 from latentgen.cli import main
 from latentgen.testing import check_modality
 from modalities.points import Points
-from modalities.points.state import pack_names
 
 
 @pytest.mark.parametrize("encoder", ["tokens", "points"])
