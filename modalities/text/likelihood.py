@@ -6,13 +6,15 @@ from functools import cached_property
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latentgen.distributions import categorical_log_prob
 from latentgen.tensors import Batch
 
 PAD, BOS, EOS = 0, 1, 2
 """Token numbers that are no text: beyond the end, before the start, and the end itself."""
+BLOCK = {True: 2**19, False: 2**26}
+"""Logits of greedy decoding at a time, on a CPU and elsewhere."""
 
 
 def until_end(tokens: Tensor) -> Tensor:
@@ -71,17 +73,22 @@ class ParallelTokens:
     Padding and start have no probability at any position, so that the probabilities of all sentences sum to 1 minus
     that of never ending within L positions: a bound made with it is a bound on ln p(x).
 
+    Greedy decoding takes the logits of a block of positions at a time, which stays in a processor's cache: those of all
+    positions at once are the largest tensor of sampling by far, and writing it takes longer than computing it.
+
     Args:
-        logits: of every position, shape [B, L, V].
+        hidden: features of every position, shape [B, L, width].
+        head: gives their logits, shape [B, L, V].
     """
 
-    def __init__(self, logits: Tensor) -> None:
-        self._raw = logits
+    def __init__(self, hidden: Tensor, head: nn.Linear) -> None:
+        self.hidden, self.head = hidden, head
+        self._graph = torch.is_grad_enabled()
 
     @cached_property
     def logits(self) -> Tensor:
         """Of every position, float32 [B, L, V], padding and start at minus infinity."""
-        return without_specials(self._raw)
+        return without_specials(self._logits(self.hidden))
 
     def log_prob(self, batch: Batch) -> Tensor:
         """ln p(x | z), nats, shape [B], for ``tokens`` int64 [B, L]."""
@@ -96,11 +103,21 @@ class ParallelTokens:
 
     def mode(self) -> Batch:
         """The most probable token at every position, padding and start left out."""
-        return {"tokens": ended(self._raw[..., EOS:].argmax(dim=-1) + EOS)}
+        block = max(1, BLOCK[self.hidden.device.type == "cpu"] // self.head.out_features)
+        with torch.no_grad():
+            rows = torch.split(self.hidden.flatten(0, 1), block)
+            best = [self._logits(part)[:, EOS:].float().argmax(dim=-1) + EOS for part in rows]
+        return {"tokens": ended(torch.cat(best).view(self.hidden.shape[:2]))}
 
     def run(self, choose: Choose) -> Batch:
         """All positions picked at once by ``choose``, padding beyond the first end."""
         return {"tokens": ended(choose(self.logits))}
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """With the graph, and in the precision, of whoever made this likelihood."""
+        with torch.set_grad_enabled(self._graph and torch.is_grad_enabled()):
+            logits: Tensor = self.head(hidden.to(self.head.weight.dtype))
+        return logits
 
     def beam(self, width: int = 4) -> Batch:
         """The most probable sentence that ends within L tokens, exactly and whatever the width.

@@ -109,7 +109,7 @@ class SentenceAutoencoder(Autoencoder):
             return AutoregressiveTokens(PrefixDecoder(self, memory), len(z), self.length, z.device)
         queries = self.queries.to(memory.dtype).expand(len(z), -1, -1)
         hidden = self.decoder(inputs_embeds=torch.cat([memory, queries], dim=1)).last_hidden_state
-        return ParallelTokens(self.head(hidden[:, memory.shape[1] :]))
+        return ParallelTokens(hidden[:, memory.shape[1] :], self.head)
 
     def _dropped(self, tokens: Tensor) -> Tensor:
         """Some words replaced by padding, while training."""
@@ -185,7 +185,7 @@ def causal(vocabulary: int, positions: int, width: int, depth: int, heads: int, 
     config = GPT2Config(
         vocab_size=vocabulary, n_positions=positions, n_embd=width, n_layer=depth, n_head=heads, n_inner=2 * width,
         resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout, bos_token_id=BOS, eos_token_id=EOS,
-        tie_word_embeddings=False,
+        tie_word_embeddings=False, activation_function="gelu_pytorch_tanh",
     )
     model = GPT2LMHeadModel(config)
     for module in model.modules():

@@ -164,7 +164,7 @@ class PretrainedAutoencoder(Autoencoder):
             return AutoregressiveTokens(StateDecoder(self, states), len(z), self.length, z.device)
         queries = self.queries.to(memory.dtype).expand(len(z), -1, -1)
         hidden = self.transformer(inputs_embeds=torch.cat([memory, queries], dim=1)).last_hidden_state
-        return ParallelTokens(self.head(hidden[:, memory.shape[1] :]))
+        return ParallelTokens(hidden[:, memory.shape[1] :], self.head)
 
     def _begun(self, tokens: Tensor, begin: Sequence[int]) -> Tensor:
         first = torch.tensor(begin, device=tokens.device).to(tokens.dtype)

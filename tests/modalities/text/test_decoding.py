@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 import latentgen
 from modalities.text import Text
@@ -23,6 +24,13 @@ def every_sentence(words: tuple[int, ...]) -> torch.Tensor:
     return torch.tensor([[*text, EOS, *[PAD] * (L - len(text) - 1)] for text in texts])
 
 
+def parallel(logits: torch.Tensor) -> ParallelTokens:
+    """The likelihood of given logits: the head leaves them as they are."""
+    head = nn.Linear(logits.shape[-1], logits.shape[-1], bias=False)
+    head.weight = nn.Parameter(torch.eye(logits.shape[-1], dtype=logits.dtype), requires_grad=False)
+    return ParallelTokens(logits, head)
+
+
 class Bigram:
     def __init__(self, table: torch.Tensor) -> None:
         self.table = table
@@ -36,7 +44,7 @@ class Bigram:
 
 def likelihoods(n: int):
     torch.manual_seed(0)
-    yield ParallelTokens(torch.randn(1, L, V).expand(n, -1, -1))
+    yield parallel(torch.randn(1, L, V).expand(n, -1, -1))
     yield AutoregressiveTokens(Bigram(torch.randn(V, V)), n, L, torch.device("cpu"))
 
 
@@ -45,9 +53,9 @@ def test_the_search_of_a_parallel_decoder_is_exact() -> None:
     sentences = every_sentence((3, 4, 5))
     differs = 0
     for logits in torch.randn(40, 1, L, 6):
-        every = ParallelTokens(logits.expand(len(sentences), -1, -1))
+        every = parallel(logits.expand(len(sentences), -1, -1))
         best = sentences[every.log_prob({"tokens": sentences}).argmax()]
-        one = ParallelTokens(logits)
+        one = parallel(logits)
         assert torch.equal(one.beam()["tokens"][0], best)
         differs += int(not torch.equal(one.mode()["tokens"][0], best))
     assert differs > 0, "greedy decoding is not the search"

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from modalities.text.likelihood import BOS, EOS, PAD, AutoregressiveTokens, ParallelTokens, ended, until_end
 
@@ -21,6 +22,13 @@ def all_sentences() -> torch.Tensor:
         for text in itertools.product(WORDS, repeat=words):
             rows.append([*text, EOS, *[PAD] * (L - words - 1)])
     return torch.tensor(rows)
+
+
+def parallel(logits: torch.Tensor) -> ParallelTokens:
+    """The likelihood of given logits: the head leaves them as they are."""
+    head = nn.Linear(logits.shape[-1], logits.shape[-1], bias=False)
+    head.weight = nn.Parameter(torch.eye(logits.shape[-1], dtype=logits.dtype), requires_grad=False)
+    return ParallelTokens(logits, head)
 
 
 class Bigram:
@@ -47,7 +55,7 @@ def test_parallel_probabilities_sum_to_one_less_that_of_never_ending() -> None:
     torch.manual_seed(0)
     logits = torch.randn(1, L, V, dtype=torch.float64)
     sentences = all_sentences()
-    likelihood = ParallelTokens(logits.expand(len(sentences), -1, -1))
+    likelihood = parallel(logits.expand(len(sentences), -1, -1))
     total = likelihood.log_prob({"tokens": sentences}).exp().sum()
     p = torch.softmax(logits[0][:, [EOS, *WORDS]], dim=-1)
     never = (1 - p[:, 0]).prod()
@@ -69,7 +77,7 @@ def test_autoregressive_probabilities_sum_to_one_less_that_of_never_ending() -> 
 
 def test_words_after_the_end_count_nothing() -> None:
     torch.manual_seed(2)
-    likelihood = ParallelTokens(torch.randn(1, L, V))
+    likelihood = parallel(torch.randn(1, L, V))
     a, b = torch.tensor([[3, EOS, PAD, PAD]]), torch.tensor([[3, EOS, 4, 3]])
     assert torch.equal(likelihood.log_prob({"tokens": a}), likelihood.log_prob({"tokens": b}))
 
@@ -79,7 +87,7 @@ def test_samples_have_their_probabilities(kind) -> None:
     torch.manual_seed(3)
     n = 20_000
     if kind == "parallel":
-        likelihood = ParallelTokens(torch.randn(1, L, V).expand(n, -1, -1))
+        likelihood = parallel(torch.randn(1, L, V).expand(n, -1, -1))
     else:
         likelihood = AutoregressiveTokens(Bigram(torch.randn(V, V)), n, L, torch.device("cpu"))
     drawn = likelihood.sample()["tokens"]
@@ -95,7 +103,7 @@ def test_the_mode_is_the_most_probable_token_everywhere() -> None:
     for place, token in enumerate((4, 3, EOS, 3)):
         logits[0, place, token] = 5.0
     logits[0, 0, PAD] = 9.0  # never chosen
-    assert ParallelTokens(logits).mode()["tokens"].tolist() == [[4, 3, EOS, PAD]]
+    assert parallel(logits).mode()["tokens"].tolist() == [[4, 3, EOS, PAD]]
 
 
 def test_a_wide_beam_finds_the_best_sentence_where_greedy_does_not() -> None:
@@ -119,3 +127,32 @@ def test_a_beam_of_one_is_greedy() -> None:
     assert torch.equal(likelihood.beam(1)["tokens"], likelihood.mode()["tokens"])
     with pytest.raises(ValueError, match="at least 1 sentence"):
         likelihood.beam(0)
+
+
+def test_greedy_decoding_in_blocks_is_that_of_all_logits(monkeypatch) -> None:
+    torch.manual_seed(4)
+    hidden, head = torch.randn(3, L, 2), nn.Linear(2, V)
+    whole = ParallelTokens(hidden, head)
+    want = ended(whole.logits.argmax(dim=-1))
+    assert len(want.unique()) > 2
+    for block in (1, 2 * V, 5 * V, 100 * V):
+        monkeypatch.setattr("modalities.text.likelihood.BLOCK", {True: block, False: block})
+        assert torch.equal(whole.mode()["tokens"], want)
+
+
+def test_greedy_decoding_never_holds_all_logits(monkeypatch) -> None:
+    sizes = []
+    head = nn.Linear(2, V)
+    head.register_forward_hook(lambda _head, _given, made: sizes.append(made.numel()))
+    monkeypatch.setattr("modalities.text.likelihood.BLOCK", {True: 3 * V, False: 3 * V})
+    ParallelTokens(torch.randn(4, L, 2), head).mode()
+    assert max(sizes) == 3 * V and sum(sizes) == 4 * L * V
+
+
+def test_a_likelihood_outside_of_the_context_that_made_it() -> None:
+    head, tokens = nn.Linear(2, V), torch.tensor([[3, EOS, PAD, PAD]])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        likelihood = ParallelTokens(nn.Linear(2, 2)(torch.randn(1, L, 2)), head)
+    assert not likelihood.log_prob({"tokens": tokens}).requires_grad
+    assert likelihood.mode()["tokens"].shape == (1, L)
+    assert ParallelTokens(torch.randn(1, L, 2), head).log_prob({"tokens": tokens}).requires_grad
