@@ -121,6 +121,20 @@ class Modality(Component, ABC):
     def render(self, batch: Batch, path: Path) -> None:
         """Draw a grid of examples as a PNG. Default: nothing."""
 
+    def export(self, batch: Batch, folder: Path) -> list[Path]:
+        """Write every example into a folder, as files of the data's own kind that :meth:`dataset` could read.
+
+        ``latentgen sample`` writes its samples this way. Default: nothing.
+
+        Args:
+            batch: the examples.
+            folder: exists already; files of an earlier export may be there and are replaced.
+
+        Returns:
+            What was written: a file, or a folder with a file for each example.
+        """
+        return []
+
     def state(self) -> dict[str, Tensor]:
         """What was learned from the data and must be stored with the model, such as sizes."""
         return {}

@@ -231,7 +231,9 @@ def test_sample_writes_into_the_run_by_default(run: Path, capfd: pytest.CaptureF
     assert capfd.readouterr().out.splitlines() == [
         str(run / "samples" / "samples.safetensors"),
         str(run / "samples" / "samples.png"),
+        str(run / "samples" / "graphs.jsonl"),
     ]
+    assert len((run / "samples" / "graphs.jsonl").read_text().splitlines()) == 2
 
 
 def test_sample_takes_a_label_and_guidance(tmp_path: Path, fails: Any, capfd: Any) -> None:

@@ -20,8 +20,8 @@ def add_commands(commands: Any) -> None:
     sample = commands.add_parser(
         "sample",
         help="generate from a trained model",
-        description="Generate data: samples.safetensors, and samples.png where the modality can "
-        "draw. Sample i depends on the seed and on i alone.",
+        description="Generate data: samples.safetensors, the first ones as samples.png, and all as files of the "
+        "data's own kind, where the modality has them. Sample i depends on the seed and on i alone.",
     )
     _add_model(sample)
     sample.add_argument("--n", type=int, default=16, help="number of samples (default: 16)")
@@ -146,11 +146,10 @@ def _sample(options: argparse.Namespace) -> int:
     if options.autoguidance != 1:
         blocks = options.without if options.without is not None else [0]
         origin |= {"autoguidance": options.autoguidance, "weak": options.weak or f"without blocks {blocks}"}
-    written = [folder / "samples.safetensors"]
+    written, picture = [folder / "samples.safetensors"], folder / "samples.png"
     export_safetensors(written[0], batch, origin)
-    picture = folder / "samples.png"
     model.modality.render(batch, picture)
-    for path in [*written, *([picture] if picture.exists() else [])]:
+    for path in [*written, *([picture] if picture.exists() else []), *model.modality.export(batch, folder)]:
         print(path)
     return 0
 

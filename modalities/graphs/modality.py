@@ -24,7 +24,7 @@ from .generators import GENERATORS
 from .mmd import graph_mmd
 from .networks import GraphAutoencoder
 from .readers import GraphCollection, read_collection
-from .state import check_state
+from .state import LABELS, Labels, check_state, pack_labels, unpack_labels
 from .statistics import GraphStatistics
 from .validity import vun
 
@@ -99,7 +99,9 @@ class Graphs(Modality):
             graphs = GENERATORS[self.data](self.train_size + self.test_size, self.seed, **self.options)
             parts = {"train": graphs[: self.train_size], "test": graphs[self.train_size :]}
             return GraphCollection(parts, node_types=1, edge_types=2, notes=[])
-        found = read_collection(self.data, max_nodes=self.limit_nodes, atoms=self.atoms)
+        # other molecules than a model was trained on are read with its own types
+        known = tuple(map(str, unpack_labels(self._state.get(LABELS))[0])) if self.protocol == "molecules" else ()
+        found = read_collection(self.data, max_nodes=self.limit_nodes, atoms=self.atoms or known or None)
         if self.limit is not None and "train" in found.graphs:
             found = dataclasses.replace(found, graphs={**found.graphs, "train": found.graphs["train"][: self.limit]})
         return found
@@ -107,7 +109,13 @@ class Graphs(Modality):
     @cached_property
     def elements(self) -> tuple[str, ...]:
         """For molecules, the element of every node type."""
-        return tuple(self.atoms) if self.atoms else tuple(str(label) for label in self.collection.node_labels)
+        return tuple(self.atoms) if self.atoms else tuple(map(str, self.labels[0] or self.collection.node_labels))
+
+    @property
+    def labels(self) -> tuple[Labels, Labels]:
+        """The data's labels of node types 0, 1, ... and of edge types 1, 2, ...; empty where they have none."""
+        assert len(self.sizes)
+        return unpack_labels(self._state.get(LABELS))
 
     @property
     def latents(self) -> LatentSpec:
@@ -122,11 +130,13 @@ class Graphs(Modality):
             self._state["sizes"] = counts.double() / counts.sum()
             kinds = [self.collection.node_types, self.collection.edge_types]
             self._state["kinds"] = torch.tensor(kinds)
+            if self.collection.node_labels or self.collection.edge_labels:
+                self._state[LABELS] = pack_labels(self.collection.node_labels, self.collection.edge_labels)
         return self._state["sizes"]
 
     def state(self) -> dict[str, Tensor]:
-        """``sizes`` (node-count distribution) and ``kinds`` (numbers of node and edge types)."""
-        return {"sizes": self.sizes, "kinds": self._state["kinds"]}
+        """``sizes`` (node-count distribution), ``kinds`` (numbers of node and edge types) perhaps ``labels``."""
+        return {"sizes": self.sizes, **{name: self._state[name] for name in ("kinds", LABELS) if name in self._state}}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state` gave.
@@ -219,6 +229,16 @@ class Graphs(Modality):
         from .render import draw_graphs
 
         draw_graphs(batch, path)
+
+    def export(self, batch: Batch, folder: Path) -> list[Path]:
+        """``graphs.jsonl``, an object a line; for molecules ``molecules.csv`` too, their :meth:`smiles`."""
+        from .export import write_json_lines, write_smiles
+
+        batch = {key: value.cpu() for key, value in batch.items()}
+        written = [write_json_lines(self.graphs(batch), folder / "graphs.jsonl", *self.labels)]
+        if self.protocol == "molecules":
+            written.append(write_smiles(self.smiles(batch), folder / "molecules.csv"))
+        return written
 
     def graphs(self, batch: Batch) -> list[Data]:
         """The batch as PyG graphs."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+Labels = tuple[int | str, ...]
 NAMES = ("kinds", "sizes")
+LABELS = "labels"
+"""Name of what graphs without labels, and older models, do not have."""
 TYPES_LIMIT = 256
 """Types are held in one byte."""
 
 
 def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Tensor]:
-    """The state of a ``Graphs``: ``sizes`` float [N + 1], shares that sum to 1, and ``kinds`` int [2].
+    """The state of a ``Graphs``: ``sizes`` float [N + 1], shares that sum to 1, ``kinds`` int [2], perhaps ``labels``.
 
     Args:
         state: the tensors by name.
@@ -22,7 +26,7 @@ def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Te
     Raises:
         ValueError: if a tensor is missing, unknown, or cannot be one that ``Graphs.state`` gave.
     """
-    if not set(NAMES) <= set(state) or (set(state) > set(NAMES) and not more):
+    if not set(NAMES) <= set(state) or (set(state) - {*NAMES, LABELS} and not more):
         raise ValueError(
             f"state of Graphs must hold {' and '.join(NAMES)}, got {', '.join(sorted(state)) or 'nothing'}; the model "
             "file is not whole, get it again or export the model anew."
@@ -37,7 +41,37 @@ def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Te
         _refuse("kinds", "two whole numbers", f"{kinds.dtype} {list(kinds.shape)}")
     if not bool(((kinds >= 1) & (kinds <= TYPES_LIMIT)).all()):
         _refuse("kinds", f"numbers of types from 1 to {TYPES_LIMIT}", str(kinds.tolist()))
+    if LABELS in state:
+        _check_labels(state[LABELS], kinds.tolist())
     return dict(state)
+
+
+def pack_labels(nodes: Labels, edges: Labels) -> Tensor:
+    """Labels of node types 0, 1, ... and of edge types 1, 2, ... as one tensor: uint8, their JSON text."""
+    return torch.tensor(list(json.dumps([nodes, edges]).encode()), dtype=torch.uint8)
+
+
+def unpack_labels(packed: Tensor | None) -> tuple[Labels, Labels]:
+    """What :func:`pack_labels` was given; twice () for None."""
+    if packed is None:
+        return (), ()
+    nodes, edges = json.loads(bytes(packed.tolist()))
+    return tuple(nodes), tuple(edges)
+
+
+def _check_labels(packed: Tensor, kinds: list[int]) -> None:
+    if packed.dim() != 1 or packed.dtype != torch.uint8:
+        _refuse(LABELS, "bytes [L]", f"{packed.dtype} {list(packed.shape)}")
+    try:
+        both = json.loads(bytes(packed.tolist()))
+        lists = isinstance(both, list) and len(both) == 2 and all(isinstance(part, list) for part in both)
+    except (ValueError, RecursionError):
+        lists = False
+    if not lists or not all(type(label) in (int, str) for part in both for label in part):
+        _refuse(LABELS, "two lists of whole numbers and words", "something else")
+    for part, count in zip(both, (kinds[0], kinds[1] - 1), strict=True):
+        if len(part) not in (0, count):
+            _refuse(LABELS, f"none or {count} of them", str(len(part)))
 
 
 def _refuse(name: str, expected: str, given: str) -> None:

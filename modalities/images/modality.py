@@ -259,6 +259,12 @@ class Images(Modality):
 
         draw_images(batch["x"], path)
 
+    def export(self, batch: Batch, folder: Path) -> list[Path]:
+        """A PNG for each image in ``images/``."""
+        from .render import write_images
+
+        return [write_images(batch["x"], folder / "images")]
+
 
 def _choose(name: str, value: object, known: Sequence[object]) -> None:
     if value not in known:

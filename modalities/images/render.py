@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentgen.export import numbered_files
+
 PAPER = 255
 LEAST_EDGE = 64
 """Smaller images are shown enlarged by a whole number."""
@@ -48,8 +50,26 @@ def draw_images(x: Tensor, path: str | Path, columns: int = 4, rows: int = 4) ->
     large = shown.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     grid = image_grid(large, min(columns, len(shown)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = grid[0].numpy() if len(grid) == 1 else np.ascontiguousarray(grid.permute(1, 2, 0).numpy())
-    Image.fromarray(pixels).save(path)
+    Image.fromarray(_pixels(grid)).save(path)
+
+
+def write_images(x: Tensor, folder: Path) -> Path:
+    """Write every image as a PNG of its own size, without loss.
+
+    Args:
+        x: uint8, shape [B, C, H, W], C = 1 or 3.
+        folder: where to write ``sample_00000.png`` and so on; it is made.
+    """
+    from PIL import Image
+
+    for image, path in zip(x.cpu(), numbered_files(folder, len(x), ".png"), strict=True):
+        Image.fromarray(_pixels(image)).save(path)
+    return folder
+
+
+def _pixels(image: Tensor) -> np.ndarray:
+    """An image [C, H, W] as Pillow takes it: [H, W] or [H, W, 3]."""
+    return image[0].numpy() if len(image) == 1 else np.ascontiguousarray(image.permute(1, 2, 0).numpy())
 
 
 def draw_table(

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from latentgen.export import numbered_files
+
 NORMALS, COLOURS = ("nx", "ny", "nz"), ("red", "green", "blue")
 
 
@@ -54,22 +56,20 @@ def write_ply(points: Tensor, path: str | Path, features: Sequence[str] = ()) ->
 
 
 def write_batch(
-    x: Tensor, mask: Tensor | None, folder: str | Path, name: str = "shape", features: Sequence[str] = ()
+    x: Tensor, mask: Tensor | None, folder: str | Path, features: Sequence[str] = ()
 ) -> list[Path]:
-    """Write every shape of a batch as ``{name}_0000.ply`` and so on.
+    """Write every shape of a batch as ``sample_00000.ply`` and so on.
 
     Args:
         x: shape [B, N, 3 + F].
         mask: True where a point is real, shape [B, N].
-        folder: where to write.
-        name: beginning of the files' names.
+        folder: where to write; it is made.
         features: as in :func:`write_ply`.
 
     Returns:
         The files.
     """
-    paths = []
-    for number, cloud in enumerate(x):
-        paths.append(Path(folder) / f"{name}_{number:04d}.ply")
-        write_ply(cloud if mask is None else cloud[mask[number]], paths[-1], features)
+    paths = numbered_files(Path(folder), len(x), ".ply")
+    for number, (cloud, path) in enumerate(zip(x, paths, strict=True)):
+        write_ply(cloud if mask is None else cloud[mask[number]], path, features)
     return paths

@@ -54,7 +54,7 @@ def draw_gallery(
     if any(isinstance(part, TokenAutoencoder) for part in model.modules()):
         files.append(_more_points(model, test, plots, count))
     cloud = shapes.clouds(made)
-    return [*files, *write_batch(cloud.x, cloud.mask, run / "samples" / "ply", features=shapes.features)]
+    return [*files, *write_batch(cloud.x, cloud.mask, run / "samples" / "ply", shapes.features)]
 
 
 def _row(name: str, batch: Batch) -> tuple[str, torch.Tensor, torch.Tensor]:

@@ -219,3 +219,11 @@ class Points(Modality):
         from .render import draw_batch
 
         draw_batch(batch["x"].cpu(), batch["mask"].cpu(), path)
+
+    def export(self, batch: Batch, folder: Path) -> list[Path]:
+        """A .ply file for each shape in ``shapes/``."""
+        from .export import write_batch
+
+        cloud = self.clouds(batch)
+        write_batch(cloud.x, cloud.mask, folder / "shapes", self.features)
+        return [folder / "shapes"]

@@ -226,6 +226,12 @@ class Text(Modality):
 
         draw_sentences(self.texts(batch)[:16], path)
 
+    def export(self, batch: Batch, folder: Path) -> list[Path]:
+        """All sentences: ``sentences.txt``, a line each, or ``sentences.jsonl`` where one has several lines or none."""
+        from .render import write_sentences
+
+        return [write_sentences(self.texts(batch), folder)]
+
 
 def exact_share(a: Batch, b: Batch) -> float:
     """Share of sentences that are equal, token by token, in two batches of ``tokens`` [B, L]."""

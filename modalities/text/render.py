@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+
+from latentgen.storage import replace_file
 
 COLUMNS = 92
 
@@ -32,3 +35,20 @@ def draw_sentences(sentences: Sequence[str], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     path.with_suffix(".txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
+
+
+def write_sentences(sentences: Sequence[str], folder: Path) -> Path:
+    """Write sentences so that the readers give them back.
+
+    Args:
+        sentences: the text.
+        folder: of ``sentences.txt`` with a line each or, where a sentence is none that a line can hold,
+            ``sentences.jsonl`` with the column ``text``; the other one is removed.
+    """
+    lines = all(text.strip() == text and len(text.splitlines()) == 1 for text in sentences)
+    names = ("sentences.txt", "sentences.jsonl")
+    path, other = (folder / name for name in (names if lines else names[::-1]))
+    written = sentences if lines else [json.dumps({"text": text}, ensure_ascii=False) for text in sentences]
+    replace_file(path, "".join(f"{line}\n" for line in written).encode("utf-8", "replace"))
+    other.unlink(missing_ok=True)
+    return path

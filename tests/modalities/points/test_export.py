@@ -7,6 +7,7 @@ import pytest
 import torch
 import trimesh
 
+from modalities.points import Points
 from modalities.points.export import write_batch, write_ply
 from modalities.points.readers import read_shapes
 from modalities.points.readers.meshes import read_mesh
@@ -26,8 +27,8 @@ def test_there_and_back(tmp_path) -> None:
 
 def test_a_batch_without_its_padding(tmp_path) -> None:
     x, mask = torch.rand(3, 8, 3), torch.arange(8) < torch.tensor([[8], [2], [5]])
-    paths = write_batch(x, mask, tmp_path, "chair")
-    assert [path.name for path in paths] == ["chair_0000.ply", "chair_0001.ply", "chair_0002.ply"]
+    paths = write_batch(x, mask, tmp_path)
+    assert [path.name for path in paths] == ["sample_00000.ply", "sample_00001.ply", "sample_00002.ply"]
     assert read_shapes(paths[0].parent, "train").shapes.sizes.tolist() == [8, 2, 5]
 
 
@@ -35,3 +36,14 @@ def test_a_batch_without_its_padding(tmp_path) -> None:
 def test_what_does_not_fit(tmp_path, points) -> None:
     with pytest.raises(ValueError, match="at least one point"):
         write_ply(points, tmp_path / "a.ply", ["normals"])
+
+
+def test_shapes_of_a_batch_come_back_in_their_own_units(tmp_path) -> None:
+    points = Points(kinds=("chair",), train_size=8, test_size=4, points=64)
+    batch = points.dataset("test").__getitems__([0, 1, 2])
+    (folder,) = points.export(batch, tmp_path)
+    want = points.clouds(batch)
+    for number, path in enumerate(sorted(folder.iterdir())):
+        found = read_shapes(path, "train").shapes
+        assert torch.equal(found.points, want.x[number][want.mask[number]])
+    assert number == 2 and float(want.x.abs().max()) > 0

@@ -59,6 +59,6 @@ def test_the_gallery_is_drawn(tmp_path: Path) -> None:
     files = draw_gallery(model_of("tokens"), tmp_path, count=2, steps=2)
     assert {path.name for path in files} >= {
         "reconstruction.png", "generated_and_real.png", "turning.png", "interpolation.png", "variations.png",
-        "more_points.png", "shape_0000.ply",
+        "more_points.png", "sample_00000.ply",
     }
     assert all(path.stat().st_size > 100 for path in files)
