@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -305,6 +306,26 @@ def test_a_label_may_be_the_name_of_a_class(tmp_path: Path, fails: Any, capfd: A
     capfd.readouterr()
     message = fails(*common, "x", "--label", "sofa")
     assert "label is sofa for this model; its classes are 0 to" in message and points.classes[1] in message
+
+
+def test_a_class_that_is_called_by_a_number_is_not_taken_for_another(tmp_path: Path, capfd: Any) -> None:
+    for stars in (1, 2, 3):
+        folder = tmp_path / "data" / str(stars)
+        folder.mkdir(parents=True)
+        for number in range(5):
+            Image.new("L", (16, 16), 50 * stars + number).save(folder / f"{number}.png")
+    images = Images(data=str(tmp_path / "data"), width=8, condition="label")
+    assert images.classes == ("1", "2", "3")
+    model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(images).model
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(tmp_path / "model")
+    words = ["sample", str(tmp_path / "model"), "--n", "2", "--steps", "2", "--out", str(tmp_path), "--label", "1"]
+    assert main(words) == 0
+    made = load_file(tmp_path / "samples.safetensors")["x"]
+    assert made.equal(model.sample(2, steps=2, condition=torch.eye(3)[:1])["x"])
+    assert not made.equal(model.sample(2, steps=2, condition=torch.eye(3)[1:2])["x"])
 
 
 def test_sampling_mistakes_are_one_sentence(run: Path, tmp_path: Path, fails: Any) -> None:

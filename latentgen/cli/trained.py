@@ -181,7 +181,7 @@ def _condition(model: LatentGenerativeModel, options: argparse.Namespace) -> Ten
         if options.guidance != 1:
             raise ValueError(f"guidance is {options.guidance:g} without a label; give one, or leave guidance out.")
         return None
-    names = model.modality.classes if count and not label.isdigit() else ()
+    names = model.modality.classes if count else ()  # a class may be called 5 and not be number 5
     number = names.index(label) if label in names else int(label) if label.isdigit() else -1
     if not 0 <= number < count:
         numbers = f"its classes are 0 to {count - 1}{''.join(f', {name}' for name in names)}"
