@@ -3,6 +3,7 @@
     accelerate launch examples/train_text.py                         # sentences of a small grammar, no network, no file
     accelerate launch examples/train_text.py --data captions.txt     # your own: a line a sentence, CSV, JSON lines
     accelerate launch examples/train_text.py --data reviews.csv --column text --vocabulary 4000
+    accelerate launch examples/train_text.py --data reviews.csv --column text --label stars     # class-conditional
 
 Run again with the same arguments, it goes on where it stopped.
 """
@@ -30,6 +31,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", default="grammar", help="grammar, or the path (or hf:NAME) of your sentences")
     add("--column", default=None, help="of a table")
+    add("--label", default=None, help="column of a table with the class of each sentence: a class-conditional model")
     add("--run", type=Path, default=None, help="run folder (default: runs/text-<data>)")
     add("--recipe", choices=("two-stage", "joint", "lsgm", "vae"), default="two-stage",
         help="two-stage (autoencoder, then both priors), joint (all three at once), lsgm (end to end), vae")
@@ -81,6 +83,7 @@ def main() -> None:
         data=args.data, column=args.column, vocabulary=args.vocabulary, length=length, tokens=args.tokens,
         latent=args.latent, width=args.width, decoder=args.decoder, token_dropout=args.token_dropout,
         latent_noise=blurred, decoding=Decoding(passes=args.passes, noise=args.noise),
+        label=args.label,
     )
     train = text.dataset("train")
     print(

@@ -22,12 +22,27 @@ Row = tuple[int, Mapping[str, Any]]
 """A row of a table with the number of its (last) line."""
 
 
+class Label(str):
+    """The name of a column of classes: it stands for no other, and only tables have it."""
+
+
+def without_columns(column: str | None, name: str) -> None:
+    """Refuse a label of what is no table.
+
+    Raises:
+        ValueError: if the column is a :class:`Label`.
+    """
+    if isinstance(column, Label):
+        raise ValueError(f"label is {str(column)!r}, and {name} has no columns; give a table, or leave the label out.")
+
+
 def read_file(path: Path, column: str | None = None) -> list[str]:
-    """The sentences of a regular file.
+    """The sentences of a regular file, or its classes.
 
     Args:
         path: a file of one of the ``SUFFIXES``, or of one and ``.gz``.
-        column: of a table; the first of a few usual names, or the only column, unless given.
+        column: of a table; the first of a few usual names, or the only column, unless given. A :class:`Label` gives
+            the classes.
 
     Raises:
         ValueError: if it cannot be read, is damaged, or has no such column; a sentence is longer than ``LONGEST``.
@@ -37,6 +52,7 @@ def read_file(path: Path, column: str | None = None) -> list[str]:
         raise ValueError(f"data is {path.name!r}, whose suffix is of no known format; give one of {formats}, also .gz.")
     text = _text(path)
     if kind(path) == ".txt":
+        without_columns(column, path.name)
         return [checked(line, f"{path.name}, line {number}") for number, line in enumerate(_lines(text, path.name), 1)]
     known, rows = _csv_rows(text, path.name) if kind(path) == ".csv" else _json_rows(text, path.name)
     return _column(known, rows, column, path.name)
@@ -138,8 +154,15 @@ def _column(known: Sequence[str], rows: Sequence[Row], column: str | None, name:
     if not rows:
         return []
     chosen = column or next((key for key in CONTENT if key in known), known[0] if len(set(known)) == 1 else None)
+    asked = "label" if isinstance(column, Label) else "column"
     if chosen is None or chosen not in known:
-        raise ValueError(f"column is {column!r}, and {name} has {', '.join(known)}; name one of them.")
+        given = None if column is None else str(column)
+        raise ValueError(f"{asked} is {given!r}, and {name} has {', '.join(known)}; name one of them.")
     if known.count(chosen) > 1:
-        raise ValueError(f"column is {chosen!r}, and {name} has {known.count(chosen)} of that name; rename them.")
-    return [checked(str(row.get(chosen) or ""), f"{name}, line {number}") for number, row in rows]
+        raise ValueError(f"{asked} is {str(chosen)!r}, and {name} has {known.count(chosen)} of that name; rename them.")
+    return [checked(cell(row.get(chosen)), f"{name}, line {number}") for number, row in rows]
+
+
+def cell(value: Any) -> str:
+    """The text of a cell; "" where it is empty, which 0 is not."""
+    return "" if value is None else str(value)

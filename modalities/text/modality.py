@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from latentgen.autoencoder import Autoencoder
+from latentgen.class_names import PACKED, pack_names
 from latentgen.latents import LatentSpec
 from latentgen.metrics import FeatureMap
 from latentgen.modality import Modality
 from latentgen.tensors import Batch
 
+from .classes import class_names, one_hot, stored_names
 from .dataset import TokenData
 from .decoding import Decoding
 from .evaluator import CausalEvaluator, Evaluator, TrigramEvaluator
@@ -24,7 +26,7 @@ from .figures import BETTER, text_figures
 from .grammar import accepts
 from .likelihood import BOS, EOS, PAD, until_end
 from .networks import DecoderName, SentenceAutoencoder
-from .readers import kept, read_sentences
+from .readers import kept, read_labelled
 from .tokenizer import Tokenizer
 
 
@@ -59,6 +61,9 @@ class Text(Modality):
             Kneser-Ney trigram model of the training sentences.
         decoding: how sentences are read off a decoder: greedy unless given, or sampled, by beam search, or with the
             least Bayes risk (``modalities.text.decoding``).
+        label: column of a table with the class of each sentence, which trains a class-conditional model; batches then
+            have its one-hot ``condition`` [B, K]. A sentence without a class, or of one that training has not, has no
+            condition (a row of NaN).
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class Text(Modality):
         freeze: bool = True,
         evaluator: str | None = None,
         decoding: Decoding | None = None,
+        label: str | None = None,
     ) -> None:
         if decoder not in ("parallel", "autoregressive"):
             raise ValueError(f"decoder is {decoder!r}; choose parallel or autoregressive.")
@@ -98,32 +104,54 @@ class Text(Modality):
         self.decoder: DecoderName = decoder
         self.token_dropout, self.latent_noise = token_dropout, latent_noise
         self.free_nats, self.pretrained, self.freeze = free_nats, pretrained, freeze
-        self.evaluator, self.decoding = evaluator, decoding
+        self.evaluator, self.decoding, self.label = evaluator, decoding, label
         self._judges: dict[int, Evaluator] = {}
-        self._sentences: dict[str, list[str]] = {}
+        self._pairs: dict[str, list[tuple[str, str]]] = {}
+        self._classes: tuple[str, ...] = ()
         self._sets: dict[str, TokenData] = {}
 
     def sentences(self, split: str) -> list[str]:
         """The sentences of "train", "valid" or "test", as read."""
+        return [sentence for sentence, _ in self._read(split)]
+
+    def labels(self, split: str) -> list[str]:
+        """The class of each of those sentences, "" where it has none."""
+        return [name for _, name in self._read(split)]
+
+    def _read(self, split: str) -> list[tuple[str, str]]:
         if self.data is None:
             raise ValueError("data is None; a model loaded from a file has no data: build Text(data=...) for that.")
-        if split not in self._sentences:
-            self._sentences[split] = self._read(split)
-        return self._sentences[split]
+        if split not in self._pairs:
+            found = self._found(split)
+            self._pairs[split] = found[: self.limit] if split == "train" and self.limit else found
+        return self._pairs[split]
 
     @property
     def _grammar(self) -> bool:
         return isinstance(self.data, str) and self.data == "grammar"
 
-    def _read(self, split: str) -> list[str]:
+    def _found(self, split: str) -> list[tuple[str, str]]:
         if self._grammar:
             from .grammar import sentences
 
+            if self.label is not None:
+                raise ValueError(f"label is {self.label!r}, and the grammar has no columns; give a table as data.")
             size, seed = (self.train_size, 0) if split == "train" else (self.test_size, 1 if split == "test" else 2)
-            return sentences(size, seed)
+            return [(sentence, "") for sentence in sentences(size, seed)]
         self.data = kept(self.data)
-        found = read_sentences(self.data, split, self.column)
-        return found[: self.limit] if split == "train" and self.limit else found
+        return read_labelled(self.data, split, self.column, self.label)
+
+    @property
+    def classes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the classes, those of training or of a stored model; () without a label."""
+        if self.label is not None and not self._classes:
+            self._classes = class_names(self.labels("train"), self.label)
+        return self._classes
+
+    @property
+    def condition_dim(self) -> int:  # type: ignore[override]
+        """K, the number of classes, 0 without a label."""
+        return len(self.classes)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -138,9 +166,12 @@ class Text(Modality):
         return LatentSpec((self.tokens, self.latent), "sequence")
 
     def state(self) -> dict[str, Tensor]:
-        """``tokenizer``, its JSON as bytes, and ``specials``, int64 [3], its numbers of padding, start and end."""
+        """``tokenizer``, its JSON as bytes, ``specials``, int64 [3], its numbers of padding, start and end; and
+        ``names`` of the classes, with a label (``latentgen.class_names``).
+        """
         own = self.tokenizer
-        return {"tokenizer": own.to_tensor(), "specials": torch.tensor(own.specials)}
+        found = {"tokenizer": own.to_tensor(), "specials": torch.tensor(own.specials)}
+        return found if self.label is None else {**found, PACKED: pack_names(self.classes)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state` gave; a file without ``specials`` has those of a trained tokenizer.
@@ -150,21 +181,26 @@ class Text(Modality):
         Raises:
             ValueError: if it is anything else; the tokenizer that was there is kept then.
         """
-        unknown = state.keys() - {"tokenizer", "specials"}
-        if "tokenizer" not in state or (unknown and type(self).state is Text.state):
-            found = ", ".join(sorted(state)) or "nothing"
-            raise ValueError(f"the stored state of text is {found}, not tokenizer and specials; load another file.")
+        needed = ("tokenizer",) if self.label is None else ("tokenizer", PACKED)
+        unknown = state.keys() - {*needed, "specials"}
+        if not set(needed) <= state.keys() or (unknown and type(self).state is Text.state):
+            found, wanted = ", ".join(sorted(state)) or "nothing", " and ".join((*needed, "specials"))
+            raise ValueError(f"the stored state of text is {found}, not {wanted}; load another file.")
         specials = state.get("specials", torch.tensor([PAD, BOS, EOS]))
         if specials.dtype != torch.int64 or specials.shape != (3,):
             given = f"{specials.dtype} {list(specials.shape)}"
             raise ValueError(f"the stored specials are {given}, and must be int64 [3]; load another file.")
+        classes = () if self.label is None else stored_names(state[PACKED])
         pad, start, end = specials.tolist()
         self.__dict__["tokenizer"] = Tokenizer.from_tensor(state["tokenizer"], (pad, start, end))
+        self._classes = classes
 
     def dataset(self, split: str) -> TokenData:
         """Tokens of "train", "valid" or "test"."""
         if split not in self._sets:
-            self._sets[split] = TokenData(self.sentences(split), self.tokenizer, self.length, split == "train")
+            condition = None if self.label is None else one_hot(self.labels(split), self.classes)
+            sentences = self.sentences(split)
+            self._sets[split] = TokenData(sentences, self.tokenizer, self.length, split == "train", condition)
         return self._sets[split]
 
     def autoencoder(self) -> Autoencoder:
@@ -187,9 +223,21 @@ class Text(Modality):
         """The sentences of a batch."""
         return self.tokenizer.decode(batch["tokens"].cpu())
 
-    def batch(self, sentences: Sequence[str]) -> Batch:
-        """A batch of given sentences; longer ones than L tokens are cut."""
-        return {"tokens": self.tokenizer.encode(list(sentences), self.length)}
+    def batch(self, sentences: Sequence[str], labels: Sequence[str] | None = None) -> Batch:
+        """A batch of given sentences, perhaps with their classes; longer ones than L tokens are cut."""
+        batch = {"tokens": self.tokenizer.encode(list(sentences), self.length)}
+        return batch if labels is None else {**batch, "condition": self.condition(labels)}
+
+    def condition(self, labels: Sequence[str]) -> Tensor:
+        """The one-hot condition [B, K] of classes, for samples and edits.
+
+        Raises:
+            ValueError: if one is no class of the model.
+        """
+        wrong = next((name for name in labels if name not in self.classes), None)
+        if wrong is not None:
+            raise ValueError(f"labels has {wrong!r}; the classes are {', '.join(self.classes) or 'none'}, take those.")
+        return one_hot(labels, self.classes)
 
     def feature_map(self) -> FeatureMap:
         """Hashed word n-grams."""

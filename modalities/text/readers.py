@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .files import CONTENT, checked, read_file
+from .files import CONTENT, Label, cell, checked, read_file, without_columns
 from .parts import SPLITS, files_of, has, has_files, only
 
 HOLD_OUT = 5
@@ -31,12 +31,30 @@ def read_sentences(source: Any, split: str, column: str | None = None) -> list[s
         ValueError: if the source, its part or its column is not there or not clear, or a file cannot be read
             (``modalities.text.files``).
     """
+    return [sentence for sentence, _ in read_labelled(source, split, column)]
+
+
+def read_labelled(
+    source: Any, split: str, column: str | None = None, label: str | None = None
+) -> list[tuple[str, str]]:
+    """The sentences of :func:`read_sentences`, each with its class, "" where it has none.
+
+    Args:
+        source: as there; classes are those of tables.
+        split: as there.
+        column: as there.
+        label: column of the classes; None gives none.
+
+    Raises:
+        ValueError: as there, or if there is no such column of classes.
+    """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; choose train, valid or test.")
-    parts = _parts(source, column)
-    found = _part(parts, split)
-    cleaned = [" ".join(sentence.split()) for sentence in found]
-    kept = [sentence for sentence in cleaned if sentence]
+    found = _part(_parts(source, column), split)
+    classes = [""] * len(found) if label is None else _part(_parts(source, Label(label)), split)
+    pairs = zip(found, classes, strict=True)
+    cleaned = [(" ".join(sentence.split()), " ".join(name.split())) for sentence, name in pairs]
+    kept = [pair for pair in cleaned if pair[0]]
     if not kept:
         raise ValueError(f"the part {split} of {_shown(source)} has no sentence; give other data.")
     return kept
@@ -83,6 +101,7 @@ def _parts(source: Any, column: str | None) -> Parts:
     if isinstance(source, str | Path):
         path = _existing(source, "data", "a file, a folder or hf:NAME")
         return _folder(path, column) if path.is_dir() else {"train": lambda: read_file(path, column)}
+    without_columns(column, "a list of strings")
     return {"train": lambda: _strings(source, "data", "a path, hf:NAME, or strings")}
 
 
@@ -92,6 +111,7 @@ def _mapped(parts: Mapping[str, Any], column: str | None) -> Parts:
         part, shown = parts[name], f"the part {name}"
         if isinstance(part, str | Path):
             return read_file(_existing(part, shown, "a file, or strings"), column)
+        without_columns(column, shown)
         return _strings(part, shown, "the path of a file, or strings")
 
     found = [split for split in SPLITS if has(list(parts), split)]
@@ -151,7 +171,10 @@ def _hub(name: str, column: str | None, disk: bool = False) -> Parts:
         columns = sets[chosen].column_names
         picked = column or next((key for key in CONTENT if key in columns), columns[0])
         if picked not in columns:
-            raise ValueError(f"column is {column!r}, and {name} has {', '.join(columns)}; name one of them.")
-        return _strings((cell or "" for cell in sets[chosen][picked]), f"{name}, part {chosen}", "strings")
+            asked = "label" if isinstance(column, Label) else "column"
+            raise ValueError(f"{asked} is {str(column)!r}, and {name} has {', '.join(columns)}; name one of them.")
+        spelt = getattr(sets[chosen].features[picked], "int2str", str)  # classes are stored as numbers of their names
+        cells = ("" if value is None else cell(spelt(value)) for value in sets[chosen][picked])
+        return _strings(cells, f"{name}, part {chosen}", "strings")
 
     return {split: partial(read, split) for split in SPLITS if has(list(sets), split)}
