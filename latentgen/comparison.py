@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .comparison_cost import TIMED, Setting, costs, default_settings
-from .evaluation import Evaluation, count_of, gather, sample_without_prior, select, subset
+from .evaluation import Evaluation, count_of, gather, halves, sample_without_prior, select, subset
 from .metrics import BETTER, FeatureMap, feature_metrics
 from .model import LatentGenerativeModel
 from .stream import batches
@@ -103,27 +103,32 @@ class _Judge:
         self.provenance: dict[str, Any] = {}
         self.broken: list[str] = []
 
-    def row(self, name: str, found: Sequence[Batch], novelty: bool = True) -> dict[str, Any]:
-        """Mean and spread over sample sets; no figures if one holds NaN or infinity."""
+    def row(
+        self, name: str, found: Sequence[Batch], novelty: bool = True, against: Sequence[Batch] | None = None
+    ) -> dict[str, Any]:
+        """Mean and spread over sample sets, judged against test examples; no figures if one holds NaN or infinity."""
         row: dict[str, Any] = {"name": name, "values": {}, "run": None, "sampler": None, "calls": None, "nelbo": None}
         row["seconds_per_sample"] = None
         if not all(value.isfinite().all() for batch in found for value in batch.values()):
             self.broken.append(name)
             return row
-        figures = [self._figures(batch, novelty) for batch in found]
+        real = against or [self.real] * len(found)
+        figures = [self._figures(batch, novelty, part) for batch, part in zip(found, real, strict=True)]
         values = {key: [figure[key] for figure in figures] for key in figures[0]}
         row["values"] = {key: statistics.fmean(v) for key, v in values.items()}
         if len(found) > 1:
             row["spread"] = {k: statistics.stdev(v) for k, v in values.items() if all(map(math.isfinite, v))}
         return row
 
-    def _figures(self, batch: Batch, novelty: bool) -> dict[str, float]:
+    def _figures(self, batch: Batch, novelty: bool, real: Batch) -> dict[str, float]:
         batch = {key: value.cpu() for key, value in batch.items()}
-        report = feature_metrics(self.reference, batch, self.features)
+        size = min(count_of(real), count_of(self.reference))
+        reference = self.reference if real is self.real else select(real, torch.arange(size))
+        report = feature_metrics(reference, batch, self.features)
         self.provenance = {
             "name": report.feature_map, "hash": report.hash, "n_real": report.n_real, "n_generated": report.n_generated,
         }
-        own = self.model.modality.evaluate(batch, self.real, self.train)
+        own = self.model.modality.evaluate(batch, real, self.train)
         kept = {key: value for key, value in own.items() if novelty or key not in ("novel", "vun")}
         return {**kept, **report.values}
 
@@ -159,6 +164,10 @@ def _gates(models: Models, judge: _Judge, samples: int, sets: int, seed: int) ->
     count = count_of(judge.train)
     real = [select(judge.train, subset(count, samples, seed + number)) for number in range(sets)]
     rows = [judge.row("real data", real, novelty=False)]
+    if judge.model.modality.held_out and count_of(judge.real) > 2 * NEIGHBOURS + 1:
+        parts = [halves(judge.real, samples, seed + number) for number in range(sets)]
+        made, others = zip(*parts, strict=True)
+        rows.append(judge.row("held-out data", made, against=others))
     for names in _by_autoencoder(models, select(judge.train, torch.arange(min(count, 32)))):
         model, prefix = models[names[0]], "" if len(names) == len(models) else f"{', '.join(names)}: "
         rebuilt = [_rebuild(model, batch, seed + number) for number, batch in enumerate(real)]

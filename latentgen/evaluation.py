@@ -92,6 +92,10 @@ def evaluate(
         return select(train, subset(count, size, seed + k))
 
     runner.add("real data", chosen_of, novelty=False)
+    held_out = model.modality.held_out and count_of(real) > 1
+    if held_out:
+        parts = [halves(real, samples, seed + k) for k in range(sets)]
+        runner.add("held-out data", lambda k: parts[k][0], reference=lambda k: parts[k][1])
     runner.add("reconstruction", lambda k: model.reconstruct(chosen_of(k)), novelty=False)
     runner.add("no prior", lambda k: sample_without_prior(model, train, samples, seed + k))
     for name, chosen in _settings(model, sampler, calls):
@@ -101,6 +105,8 @@ def evaluate(
         "real data: random training examples in the role of samples; reconstruction: the same ones through the "
         "autoencoder, never test examples judged against themselves (novelty means nothing for both and is left out).",
     ]
+    if held_out:
+        notes.append("held-out data: test examples, which are unknown to the model, judged against the other ones.")
     if "condition" in train:
         notes.append("samples of the prior take the conditions of random training examples.")
     if model.prior.samplers and sampler not in model.prior.samplers:
@@ -147,7 +153,9 @@ class _Rows:
         self.samples, self.sets = samples, sets
         self.rows: list[dict[str, Any]] = []
 
-    def add(self, name: str, make: Any, sampler: Sampler | None = None, novelty: bool = True) -> None:
+    def add(
+        self, name: str, make: Any, sampler: Sampler | None = None, novelty: bool = True, reference: Any = None
+    ) -> None:
         """Make the sets, judge and time them."""
         found: list[dict[str, float]] = []
         seconds: list[float] = []
@@ -155,7 +163,8 @@ class _Rows:
             start = time.perf_counter()
             batch = make(number)
             seconds.append((time.perf_counter() - start) / self.samples)
-            found.append(self.model.modality.evaluate(batch, self.real, self.train))
+            real = self.real if reference is None else reference(number)
+            found.append(self.model.modality.evaluate(batch, real, self.train))
         values = {key: torch.tensor([figures[key] for figures in found]).double() for key in found[0]}
         if not novelty:
             values = {key: value for key, value in values.items() if key not in ("novel", "vun")}
@@ -210,6 +219,13 @@ def _finite(value: Any) -> Any:
 def count_of(batch: Batch) -> int:
     """Number of examples of a batch."""
     return len(next(iter(batch.values())))
+
+
+def halves(batch: Batch, size: int, seed: int) -> tuple[Batch, Batch]:
+    """Random examples, ``size`` or half of them, whichever is less; and the others."""
+    order = subset(count_of(batch), count_of(batch), seed)
+    first = min(size, len(order) // 2)
+    return select(batch, order[:first]), select(batch, order[first:])
 
 
 def subset(count: int, size: int, seed: int) -> Tensor:

@@ -50,11 +50,14 @@ class Modality(Component, ABC):
         draws: whether generated and reconstructed data are drawn from the likelihood, instead of its mode, unless the
             caller says otherwise. Right where the likelihood is a law of its own and not a little noise on one answer:
             a random graph with few edges has none at all as its most probable one.
+        held_out: whether tables have a row of test examples too, judged against the other test examples. Right where
+            figures look for what was copied from training, by which training examples themselves cannot be judged.
     """
 
     condition_dim: int = 0
     classes: tuple[str, ...] = ()
     draws: bool = False
+    held_out: bool = False
 
     @property
     @abstractmethod

@@ -32,6 +32,29 @@ def test_rows_come_in_the_order_of_trust(model) -> None:
     assert set(result["likelihood"]) == {"bound", "ode"}
 
 
+def test_held_out_examples_are_judged_against_the_others(model, monkeypatch) -> None:
+    seen = []
+
+    def figures(generated, reference, train) -> dict[str, float]:
+        seen.append((generated["x"], reference["x"]))
+        return {"novel": 1.0}
+
+    monkeypatch.setattr(model.modality, "evaluate", figures)
+    monkeypatch.setattr(model.modality, "held_out", True, raising=False)
+    test = model.modality.dataset("test")
+    for samples, size in ((4, 4), (10**6, len(test) // 2)):
+        seen.clear()
+        result = evaluate(model, samples=samples, sets=2, calls=(), nelbo=False)
+        assert [row["name"] for row in result["rows"]][:2] == ["real data", "held-out data"]
+        assert result["rows"][1]["values"] == {"novel": 1.0}
+        assert any(note.startswith("held-out data: test examples") for note in result["notes"])
+        for made, others in seen[2:4]:
+            assert len(made) == size and len(made) + len(others) == len(test)
+            together = {tuple(row) for row in torch.cat([made, others]).tolist()}
+            assert len(together) == len(test)
+        assert not torch.equal(seen[2][0], seen[3][0])
+
+
 def test_no_prior_samples_have_the_moments_of_the_aggregate_posterior(model) -> None:
     class Identity(latentgen.IdentityAutoencoder):
         pass

@@ -127,6 +127,19 @@ def test_figures_of_held_out_sentences_are_those_of_real_ones() -> None:
     assert all(map(accepts, text.texts(test)))
 
 
+def test_tables_have_a_row_of_human_sentences_that_nothing_has_read() -> None:
+    torch.manual_seed(0)
+    model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(Text(**{**SMALL, "length": 80})).model
+    table = latentgen.evaluate(model, samples=30, calls=(2,), nelbo=False)
+    compared = latentgen.compare({"run": model}, samples=30, sets=1, repeats=1, nelbo=False)
+    for result in (table, compared):
+        rows = {row["name"]: row["values"] for row in result["rows"]}
+        assert rows["real data"]["memorised"] == 1
+        assert rows["held-out data"]["memorised"] < 0.9
+        assert rows["held-out data"]["novel"] > 0.5
+        assert rows["held-out data"]["perplexity"] > 1.5 * rows["real data"]["perplexity"]
+
+
 def test_shares_and_units() -> None:
     a = {"tokens": torch.tensor([[5, 2, 0], [5, 6, 2]])}
     b = {"tokens": torch.tensor([[5, 2, 0], [5, 7, 2]])}
