@@ -102,7 +102,9 @@ def overlap(candidate: Sequence[Hashable], reference: Sequence[Hashable]) -> flo
 
 
 def self_bleu(sentences: Sequence[str], limit: int = 200) -> float:
-    """Mean BLEU of each sentence against all others; high where sentences repeat one another."""
+    """Mean BLEU of each sentence against all others; high where sentences repeat one another, 0 for fewer than two."""
     tokens = [words(sentence) for sentence in sentences[:limit]]
+    if len(tokens) < 2:
+        return 0.0
     scores = [bleu([own], [tokens[:k] + tokens[k + 1 :]]) for k, own in enumerate(tokens)]
     return sum(scores) / len(scores)

@@ -51,6 +51,13 @@ def test_self_bleu_sees_repetition() -> None:
     assert self_bleu(["a b c d e", "f g h i j"]) == 0
 
 
+@pytest.mark.parametrize("made", [["a b c d e"], [""], ["", ""]])
+def test_a_single_or_an_empty_sentence_has_figures(made) -> None:
+    figures = text_figures(made, ["a b c d e"] * 30, ["a b c d e"], TrigramEvaluator(["a b c d e"]))
+    assert figures["self_bleu"] == 0
+    assert all(map(math.isfinite, figures.values()))
+
+
 def test_the_area_of_equal_and_of_disjoint_histograms() -> None:
     p = torch.tensor([0.2, 0.3, 0.5])
     assert frontier_area(p, p) == pytest.approx(1)
