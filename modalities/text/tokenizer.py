@@ -25,7 +25,7 @@ class Tokenizer:
     Args:
         inner: a tokenizer of the library ``tokenizers``.
         specials: its own numbers of padding, start and end, which change places with 0, 1 and 2; the size of its
-            vocabulary stands for one that it has not.
+            vocabulary, and what comes after it, stand for those that it has not.
 
     Raises:
         ValueError: if the special numbers are not three different ones of tokens.
@@ -34,7 +34,8 @@ class Tokenizer:
     def __init__(self, inner: Any, specials: tuple[int, int, int] = (PAD, BOS, EOS)) -> None:
         known = int(inner.get_vocab_size(with_added_tokens=True))
         numbers = set(inner.get_vocab(with_added_tokens=True).values())
-        if not all(number in numbers or number == known for number in specials):
+        lacking = sorted(number for number in set(specials) if number not in numbers)
+        if lacking != list(range(known, known + len(lacking))):
             raise ValueError(f"specials is {specials}; give numbers of its tokens, or {known} for one that it lacks.")
         self.inner, self.specials = inner, specials
         self._size = max(known, max(specials) + 1, 3)
@@ -69,18 +70,21 @@ class Tokenizer:
     def from_pretrained(cls, name: str) -> Tokenizer:
         """The tokenizer of a pretrained model, by its name on the hub or its folder.
 
+        A separator is its end where it has no other (BERT); padding and start are made up where it has none (GPT-2).
+
         Raises:
-            ValueError: if it needs code of its own, is not of the fast kind, or lacks a padding or end token.
+            ValueError: if it needs code of its own, is not of the fast kind, or lacks an end token.
         """
         from transformers import AutoTokenizer
 
         found = load_foreign(AutoTokenizer, name)
-        pad, eos = found.pad_token_id, found.eos_token_id
-        if not found.is_fast or pad is None or eos is None:
-            raise ValueError(f"tokenizer is {name!r}, which has no padding or end token or no fast form; take another.")
-        starts = (found.bos_token_id, found.cls_token_id, len(found))
-        start = next(number for number in starts if number is not None and number not in (pad, eos))
-        return cls(found.backend_tokenizer, (pad, start, eos))
+        eos = found.eos_token_id if found.eos_token_id is not None else found.sep_token_id
+        if not found.is_fast or eos is None:
+            raise ValueError(f"tokenizer is {name!r}, which has no end token or no fast form; take another.")
+        inner = found.backend_tokenizer
+        size = int(inner.get_vocab_size(with_added_tokens=True))
+        pad = _first((found.pad_token_id, size), (eos,))
+        return cls(inner, (pad, _first((found.bos_token_id, found.cls_token_id, size, size + 1), (pad, eos)), eos))
 
     def __len__(self) -> int:
         return self._size
@@ -143,6 +147,10 @@ class Tokenizer:
         except Exception as error:  # the library raises bare exceptions
             raise ValueError(f"the stored tokenizer cannot be read ({error}); load another file.") from error
         return cls(inner, specials)
+
+
+def _first(numbers: Sequence[int | None], taken: Sequence[int]) -> int:
+    return next(number for number in numbers if number is not None and number not in taken)
 
 
 def renumbering(size: int, specials: tuple[int, int, int]) -> Tensor:

@@ -6,9 +6,11 @@ import copy
 
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modalities.text import Text
 from modalities.text.grammar import sentences
 from modalities.text.likelihood import BOS, EOS, PAD
 from modalities.text.tokenizer import Tokenizer
@@ -67,6 +69,35 @@ def test_half_of_a_surrogate_pair_is_refused() -> None:
 def test_special_numbers_are_checked(specials) -> None:
     with pytest.raises(ValueError, match=r"specials is .*; give (three different )?numbers"):
         Tokenizer.from_tensor(TRAINED.to_tensor(), specials)
+
+
+@pytest.mark.parametrize(
+    ("names", "specials"),
+    [
+        ({"bos_token": "</s>", "eos_token": "</s>"}, (400, 401, 2)),  # as of GPT-2
+        ({"eos_token": "</s>", "pad_token": "</s>", "bos_token": "<s>"}, (400, 1, 2)),
+        ({"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>"}, (0, 1, 2)),  # as of BERT
+    ],
+)
+def test_a_pretrained_tokenizer_may_lack_special_tokens(tmp_path, names, specials) -> None:
+    transformers.PreTrainedTokenizerFast(tokenizer_object=TRAINED.inner, **names).save_pretrained(tmp_path)
+    found = Tokenizer.from_pretrained(str(tmp_path))
+    assert len(TRAINED) == 400 and found.specials == specials
+    texts = sentences(20, 3)
+    for tokenizer in (found, Tokenizer.from_tensor(found.to_tensor(), found.specials)):
+        tokens = tokenizer.encode(texts, 40)
+        assert tokenizer.decode(tokens) == texts
+        assert (tokens == EOS).sum(dim=1).tolist() == [1] * len(texts)
+    text = Text(data=texts, tokenizer=str(tmp_path), width=16, depth=1, heads=2, length=40)
+    batch = text.dataset("train").__getitems__(range(8))
+    autoencoder = text.autoencoder()
+    assert autoencoder.decode(autoencoder.encode(batch).mean).log_prob(batch).isfinite().all()
+
+
+def test_a_pretrained_tokenizer_without_an_end_is_refused(tmp_path) -> None:
+    transformers.PreTrainedTokenizerFast(tokenizer_object=TRAINED.inner, pad_token="<pad>").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="has no end token or no fast form; take another"):
+        Tokenizer.from_pretrained(str(tmp_path))
 
 
 def test_it_is_a_function_of_the_sentences() -> None:
