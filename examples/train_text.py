@@ -22,7 +22,7 @@ from latentgen.evaluation import gather
 from latentgen.hooks import draw_samples, finish
 from modalities.text import Text
 from modalities.text.decoding import Decoding, use_decoding
-from modalities.text.modality import exact_share
+from modalities.text.figures import reconstruction_figures
 
 
 def arguments() -> argparse.Namespace:
@@ -109,8 +109,9 @@ def main() -> None:
     if trainer.accelerator.is_main_process:
         test = gather(model, "test", 500)
         use_decoding(model, None)
-        print(f"exact reconstructions of {len(test['tokens'])} test sentences: "
-              f"{100 * exact_share(model.reconstruct(test), test):.1f} %")
+        found = reconstruction_figures(text.texts(model.reconstruct(test)), text.texts(test))
+        print(f"exact reconstructions of {len(test['tokens'])} test sentences: {100 * found['exact']:.1f} %, "
+              f"BLEU {100 * found['bleu']:.1f}")
         use_decoding(model, text.decoding)
         finish(model, run, samples=args.samples, seed=args.seed, title=f"{args.recipe} on {args.data}")
 

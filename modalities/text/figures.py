@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .divergence import mauve
 from .evaluator import Evaluator
 from .features import NGramFeatures
-from .ngrams import diversity, memorised, self_bleu
+from .ngrams import bleu, diversity, memorised, self_bleu, words
 
 BETTER = {
     "mauve": "higher", "unique": "higher", "novel": "higher", "diversity": "higher", "memorised": "lower",
@@ -41,3 +41,17 @@ def text_figures(
         real = [reference[k * len(reference) // count] for k in range(count)]
         figures["mauve"] = mauve(features.vectors(real), features.vectors(generated[:count]))
     return figures
+
+
+def reconstruction_figures(made: Sequence[str], real: Sequence[str]) -> dict[str, float]:
+    """Of reconstructions beside their originals: share of equal sentences ("exact"), and corpus BLEU of words ("bleu").
+
+    Args:
+        made: B sentences that were encoded and decoded.
+        real: the B sentences themselves.
+    """
+    equal = sum(one == other for one, other in zip(made, real, strict=True))
+    return {
+        "exact": equal / len(made),
+        "bleu": bleu([words(sentence) for sentence in made], [[words(sentence)] for sentence in real]),
+    }

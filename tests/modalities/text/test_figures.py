@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from modalities.text.divergence import frontier_area, mauve
 from modalities.text.evaluator import TrigramEvaluator
 from modalities.text.features import NGramFeatures
-from modalities.text.figures import BETTER, text_figures
+from modalities.text.figures import BETTER, reconstruction_figures, text_figures
 from modalities.text.grammar import sentences
 from modalities.text.ngrams import bleu, distinct, diversity, memorised, self_bleu, words
 
@@ -56,6 +56,16 @@ def test_a_single_or_an_empty_sentence_has_figures(made) -> None:
     figures = text_figures(made, ["a b c d e"] * 30, ["a b c d e"], TrigramEvaluator(["a b c d e"]))
     assert figures["self_bleu"] == 0
     assert all(map(math.isfinite, figures.values()))
+
+
+def test_reconstructions_beside_their_originals() -> None:
+    real = ["the cat is on the mat", "a dog"]
+    assert reconstruction_figures(real, real) == {"exact": 1, "bleu": pytest.approx(1)}
+    found = reconstruction_figures(["the cat is on the hat", "a dog"], real)
+    # of 1- to 4-grams 7 of 8, 5 of 6, 3 of 4 and 2 of 3 are right, and the lengths are equal
+    assert found == {"exact": 0.5, "bleu": pytest.approx((7 / 8 * 5 / 6 * 3 / 4 * 2 / 3) ** 0.25)}
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        reconstruction_figures(real, real[:1])
 
 
 def test_the_area_of_equal_and_of_disjoint_histograms() -> None:
