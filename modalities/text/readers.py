@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .files import CONTENT, Label, cell, checked, read_file, without_columns
+from .files import CONTENT, SUFFIXES, Label, cell, checked, kind, read_file, without_columns
 from .parts import SPLITS, files_of, has, has_files, only
 
 HOLD_OUT = 5
@@ -154,6 +155,10 @@ def _folder(folder: Path, column: str | None) -> Parts:
     found = [split for split in SPLITS if has_files(files, split)]
     if not found:
         raise ValueError(f"data is {_shown(folder)}, which has no file called train, valid or test; name one so.")
+    unread = [path.name for path in files if kind(path) in SUFFIXES and not any(has_files([path], s) for s in SPLITS)]
+    if "test" not in found and unread:
+        why = "no file is called test, and every fifth sentence of train is held out for it"
+        warnings.warn(f"{why}; {', '.join(unread)} are not read.", stacklevel=2)
     return {split: partial(read, split) for split in found}
 
 

@@ -137,6 +137,17 @@ def test_series_are_strings_and_tables_are_not() -> None:
         read_sentences({"train": [{"text": "a"}], "test": ["a"]}, "train")
 
 
+def test_files_of_no_part_are_named_where_a_part_is_held_out(tmp_path, recwarn) -> None:
+    (tmp_path / "train_tok.txt").write_text("\n".join(LINES))
+    (tmp_path / "testset_w_refs.csv").write_text("text\na\n")
+    with pytest.warns(UserWarning, match=r"no file is called test, .* for it; testset_w_refs\.csv are not read"):
+        assert len(read_sentences(tmp_path, "test")) == 2
+    recwarn.clear()
+    (tmp_path / "test.txt").write_text("a")
+    assert read_sentences(tmp_path, "test") == ["a"]
+    assert not recwarn
+
+
 def test_a_mapping_of_files(tmp_path) -> None:
     (tmp_path / "a.csv").write_text("body\nb\n")
     (tmp_path / "b.txt").write_text("c\n")
