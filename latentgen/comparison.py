@@ -63,7 +63,7 @@ def compare(
     progress("real data, reconstruction, no prior")
     rows = _gates(models, judge, samples, sets, seed)
     _check_axes(judge.model.modality.axes(), {name for row in rows for name in row["values"]})
-    likelihood = {}
+    likelihood, modality = {}, judge.model.modality
     for name, model in models.items():
         if nelbo and model.prior.has_likelihood:
             progress(f"{name}: likelihood")
@@ -81,14 +81,17 @@ def compare(
     for row, cost in zip(rows[-len(settings) :], timed, strict=True):
         row |= cost.as_row()
     return {
-        "title": f"Trilemma: {type(judge.model.modality).__name__}",
-        "axes": judge.model.modality.axes(),
+        "title": f"Trilemma: {type(modality).__name__}",
+        "axes": modality.axes(),
         "columns": list(dict.fromkeys(name for row in rows for name in row["values"])),
         "rows": rows,
-        "better": {**BETTER, **judge.model.modality.better()},
+        "better": {**BETTER, **modality.better()},
         "features": judge.provenance,
         "likelihood": likelihood,
-        "notes": [*judge.notes(samples, sets, seed), *_notes(judge.model, rows, min(samples, TIMED), repeats)],
+        "notes": [
+            *judge.notes(samples, sets, seed), *modality.notes(),
+            *_notes(judge.model, rows, min(samples, TIMED), repeats),
+        ],
     }
 
 

@@ -109,6 +109,7 @@ def evaluate(
         notes.append("held-out data: test examples, which are unknown to the model, judged against the other ones.")
     if "condition" in train:
         notes.append("samples of the prior take the conditions of random training examples.")
+    notes += model.modality.notes()
     if model.prior.samplers and sampler not in model.prior.samplers:
         notes.append(f"no rows by {sampler!r}: this prior is sampled by {', '.join(model.prior.samplers)}.")
     result = {

@@ -92,6 +92,10 @@ class Modality(Component, ABC):
         """Figures of generated data against reference data; ``train`` is there for novelty. Default: none."""
         return {}
 
+    def notes(self) -> list[str]:
+        """Sentences below a table: what its reader must know of the figures of :meth:`evaluate`. Default: none."""
+        return []
+
     def better(self) -> dict[str, str]:
         """For every figure of :meth:`evaluate`, "lower" or "higher"."""
         return {}

@@ -262,6 +262,12 @@ class Text(Modality):
             self._judges[key] = CausalEvaluator(causal) if causal is not None else TrigramEvaluator(train)
         return self._judges[key]
 
+    def notes(self) -> list[str]:
+        """Which model the perplexity is of, and what the divergence frontier sees."""
+        judges = ", ".join(judge.name for judge in self._judges.values())
+        seen = self.feature_map().name
+        return [f"perplexity: mean over sentences under {judges}; mauve: on {seen}."] if judges else []
+
     def better(self) -> dict[str, str]:
         """Valid, unique and new sentences: higher; the rest as for text."""
         return {"valid": "higher", **BETTER}
