@@ -28,6 +28,11 @@ def load_foreign(loader: Any, source: str | Path, **options: Any) -> Any:
             why = "which needs code that comes with it, and such code is never run"
             raise ValueError(f"source is {str(source)!r}, {why}; take a model of transformers' own kinds.") from error
         raise ValueError(f"source is {str(source)!r}, which cannot be read ({error}); take another.") from error
+    except OSError as error:
+        if Path(source).is_dir():
+            raise
+        why = "which is no folder here, and the hub does not give it, for want of a network or of such a name"
+        raise ValueError(f"source is {str(source)!r}, {why}; give the path of a folder, or another name.") from error
 
 
 def load_weights(loader: Any, source: str | Path) -> Any:

@@ -7,8 +7,9 @@ import json
 
 import pytest
 
+from modalities.text import Text
 from modalities.text.evaluator import CausalEvaluator
-from modalities.text.foreign import load_weights, network_of
+from modalities.text.foreign import load_foreign, load_weights, network_of
 from modalities.text.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -123,3 +124,22 @@ def test_a_folders_kernel_is_not_fetched(tmp_path, name) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), name: "somebody/kernel"}))
     found = load_weights(transformers.AutoModelForSeq2SeqLM, tmp_path)
     assert found.config._attn_implementation in ("sdpa", "eager")
+
+
+@pytest.mark.parametrize("source", ["./nowhere/x/y", "/nowhere"])
+def test_what_is_nowhere_is_named(source) -> None:
+    """The library speaks of the form of a "repo id" instead."""
+    for argument in ("pretrained", "tokenizer", "evaluator"):
+        text = Text(data=["a b"] * 6, vocabulary=300, **{argument: source})
+        with pytest.raises(ValueError, match=f"^source is '{source}', which is no folder here, and the hub"):
+            text.judge(["a"]) if argument == "evaluator" else text.autoencoder()
+
+
+def test_a_name_without_a_network_is_one_sentence() -> None:
+    class Offline:
+        @staticmethod
+        def from_pretrained(*_given, **_options):
+            raise OSError("We couldn't connect.\nCheck your internet connection.")
+
+    with pytest.raises(ValueError, match=r"^source is 'a/b', which is no folder here.* network .* another name\.$"):
+        load_foreign(Offline, "a/b")
