@@ -95,6 +95,13 @@ class Text(Modality):
     ) -> None:
         if decoder not in ("parallel", "autoregressive"):
             raise ValueError(f"decoder is {decoder!r}; choose parallel or autoregressive.")
+        sizes = {"limit": limit, "train_size": train_size, "test_size": test_size, "tokens": tokens, "latent": latent,
+                 "width": width, "depth": depth, "heads": heads}
+        wrong = next((name for name, size in sizes.items() if size is not None and size < 1), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong} is {sizes[wrong]}; give 1 or more.")
+        if not 0 <= token_dropout < 1:
+            raise ValueError(f"token_dropout is {token_dropout}; it is a share of the words, 0 or more and below 1.")
         if length < 2:
             raise ValueError(f"length is {length}; a sentence has at least a token and its end, give 2 or more.")
         if not 0 <= latent_noise < 1:

@@ -149,7 +149,15 @@ def test_shares_and_units() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"decoder": "serial"}, "choose parallel"), ({"length": 1}, "2 or more")]
+    ("options", "message"),
+    [
+        ({"decoder": "serial"}, "choose parallel"),
+        ({"length": 1}, "2 or more"),
+        ({"tokens": 0}, "tokens is 0; give 1 or more"),
+        ({"limit": -1}, "limit is -1; give 1 or more"),
+        ({"train_size": 0}, "train_size is 0; give 1 or more"),
+        ({"token_dropout": 1.5}, "token_dropout is 1.5; it is a share"),
+    ],
 )
 def test_arguments_are_checked(options, message) -> None:
     with pytest.raises(ValueError, match=message):
