@@ -23,8 +23,8 @@ def read_sentences(source: Any, split: str, column: str | None = None) -> list[s
     Args:
         source: a file (a line a sentence, CSV, JSON lines; also gzipped), a folder whose files are called train, valid
             (val, dev) or test (``modalities.text.parts``; numbered files of a part are read one after another),
-            ``hf:NAME`` or a folder of ``save_to_disk``, strings, or a mapping from such names of parts to strings or
-            files. Strings are a list, an array, or anything else that gives them one by one.
+            ``hf:NAME``, a folder of ``save_to_disk`` or such a data set itself, strings, or a mapping from such names
+            of parts to strings or files. Strings are a list, an array, or anything else that gives them one by one.
         split: "train", "valid" or "test".
         column: of a table; the first of a few usual names, or the only column, unless given.
 
@@ -95,6 +95,8 @@ def _held(sentences: list[str], test: bool) -> list[str]:
 
 
 def _parts(source: Any, column: str | None) -> Parts:
+    if type(source).__module__.startswith("datasets."):
+        return _sets(source, column, "data")
     if isinstance(source, Mapping):
         return _mapped({str(name): part for name, part in source.items()}, column)
     if isinstance(source, str) and source.startswith("hf:"):
@@ -167,9 +169,12 @@ def _hub(name: str, column: str | None, disk: bool = False) -> Parts:
         import datasets
     except ImportError as error:
         raise ImportError('the package datasets is missing: pip install "latentgen[text]".') from error
-    found = datasets.load_from_disk(name) if disk else datasets.load_dataset(name)
-    sets = {str(part): rows for part, rows in found.items()} if isinstance(found, datasets.DatasetDict) else {}
-    sets = sets or {"train": found}
+    return _sets(datasets.load_from_disk(name) if disk else datasets.load_dataset(name), column, name)
+
+
+def _sets(found: Any, column: str | None, name: str) -> Parts:
+    """The parts of a ``Dataset``, or of a ``DatasetDict``."""
+    sets = {str(part): rows for part, rows in found.items()} if isinstance(found, Mapping) else {"train": found}
 
     def read(split: str) -> list[str]:
         chosen = only(list(sets), split, repr(name))

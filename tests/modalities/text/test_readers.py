@@ -166,6 +166,9 @@ def test_a_data_set_on_disk(tmp_path) -> None:
     parts = {name: datasets.Dataset.from_dict({"text": LINES, "label": list(range(10))}) for name in ("train", "test")}
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "set")
     assert read_sentences(tmp_path / "set", "test") == LINES
+    assert read_sentences(datasets.DatasetDict(parts), "test") == LINES
+    assert sorted(read_sentences(parts["train"], "train") + read_sentences(parts["train"], "test")) == LINES
+    assert Text(data=datasets.DatasetDict(parts), label="label").labels("train") == list("0123456789")
     with pytest.raises(ValueError, match="name one of them"):
         read_sentences(tmp_path / "set", "train", "body")
     datasets.DatasetDict({"train": parts["train"], "test_a": parts["test"], "test_b": parts["test"]}).save_to_disk(
