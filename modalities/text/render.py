@@ -34,7 +34,8 @@ def draw_sentences(sentences: Sequence[str], path: Path) -> None:
             number += 1
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
-    path.with_suffix(".txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
+    written = "".join(f"{' '.join(text.split())}\n" for text in sentences)
+    path.with_suffix(".txt").write_text(written, encoding="utf-8")
 
 
 def write_sentences(sentences: Sequence[str], folder: Path) -> Path:
