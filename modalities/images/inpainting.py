@@ -51,7 +51,8 @@ def inpaint(
 
     Args:
         model: of images, with a score prior.
-        batch: ``x`` uint8 [B, C, H, W]; hidden pixels may hold anything.
+        batch: ``x`` uint8 [B, C, H, W]; hidden pixels may hold anything. Its ``condition``, where it has one, is that
+            of the completion, unless another is given.
         known: True where a pixel is known, boolean, shape [B, H, W].
         rounds: how often latents are completed; once is enough for models in pixel space.
         seed: of the samples.
@@ -74,6 +75,6 @@ def inpaint(
     level = ((x * shown).sum((-2, -1), keepdim=True) / count).round().to(x.dtype)
     done = torch.where(shown, x, level)
     for _ in range(rounds):
-        made = model.inpaint({"x": done}, keep, seed=seed, **options)
+        made = model.inpaint({**batch, "x": done}, keep, seed=seed, **options)
         done = torch.where(shown, x, made["x"].to(x.dtype))
     return {"x": done}

@@ -54,6 +54,21 @@ def test_known_pixels_are_kept_and_hidden_ones_are_not_looked_at(layout: str) ->
     assert not torch.equal(inpaint(model, batch, known, seed=1, **given)["x"], done)
 
 
+def test_completions_take_the_condition_of_the_batch() -> None:
+    model = small(condition="label")
+    with torch.no_grad():
+        for parameter in model.prior.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))  # a new network hears no condition
+    batch, known = model.modality.dataset("test").__getitems__(range(3)), halves(3, 8, 8)
+    given = {"rounds": 1, "steps": 3, "resample": 2, "guidance": 2.0}
+    done = inpaint(model, batch, known, **given)["x"]
+    bare, other = {"x": batch["x"]}, batch["condition"].roll(1, 1)
+    assert torch.equal(inpaint(model, bare, known, condition=batch["condition"], **given)["x"], done)
+    assert not torch.equal(inpaint(model, batch, known, condition=other, **given)["x"], done)
+    with pytest.raises(ValueError, match="guidance is 2 without a condition"):
+        inpaint(model, bare, known, **given)
+
+
 def test_latents_alone_keep_known_pixels_in_pixel_space() -> None:
     model = small(layout="pixels")
     batch, known = model.modality.dataset("test").__getitems__(range(3)), halves(3, 8, 8)
