@@ -49,14 +49,15 @@ def draw_gallery(
 
     ``reconstruction.png``, ``interpolation.png`` (along the probability flow), ``evolution.png`` (decoded predictions
     of z_0 on the way from noise), ``editing.png`` (from a rough picture, Meng et al. 2022), ``inpainting.png`` (three
-    completions), and, for class-conditional models, ``classes.png`` (classes by guidance weights).
+    completions), and, for class-conditional models, ``classes.png`` (classes by guidance weights, which a denoising
+    diffusion GAN does not have).
 
     Args:
         model: of images, with its data.
         folder: where the PNGs are written.
         n: images in a row; interpolation and evolution have half as many rows.
         seed: of the samples.
-        guidances: weights of classifier-free guidance.
+        guidances: weights of classifier-free guidance, for score priors.
         split: which images: "train" or "test".
 
     Returns:
@@ -78,8 +79,9 @@ def draw_gallery(
         written.append(_editing(model, batch, folder, seed))
         if images.layout != "vector":
             written.append(_inpainting(model, batch, folder, seed))
-    if images.condition_dim:
-        written.append(_classes(model, images.condition_dim, folder, seed, guidances))
+    if images.condition_dim and model.prior.samplers:  # N(0, I) knows no classes
+        weights = guidances if model.prior.score_prior is not None else (1.0,)
+        written.append(_classes(model, images.condition_dim, folder, seed, weights))
     return written
 
 

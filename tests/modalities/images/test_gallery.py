@@ -100,14 +100,16 @@ def test_a_rough_picture_has_the_means_of_blocks() -> None:
     [
         ({"condition": "label"}, None, ["inpainting", "classes"]),
         ({"layout": "vector"}, None, []),
-        ({}, latentgen.VAE(), None),
+        ({}, latentgen.VAE(), []),
+        ({"condition": "label"}, latentgen.VAE(), []),
+        ({"condition": "label", "layout": "pixels"}, latentgen.DDGAN(2, width=16, depth=1), ["evolution", "classes"]),
     ],
-    ids=["conditional", "vector", "no score prior"],
+    ids=["conditional", "vector", "no score prior", "no prior of classes", "no guidance"],
 )
 def test_the_gallery_draws_what_the_model_can_do(options, recipe, extra, tmp_path: Path) -> None:
     model = small(recipe, **options)
     drawn = draw_gallery(model, tmp_path / "plots", n=4, guidances=(1.0, 2.0))
-    expected = ["reconstruction"] if extra is None else [*ALWAYS, *extra]
+    expected = [*(ALWAYS if model.prior.score_prior is not None else ALWAYS[:1]), *extra]
     assert [path.stem for path in drawn] == expected
     for path in drawn:
         picture = np.asarray(Image.open(path))
