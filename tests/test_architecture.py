@@ -70,7 +70,9 @@ def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
-        called = ast.unparse(node.func)
+        called, given = ast.unparse(node.func), {ast.unparse(keyword) for keyword in node.keywords}
+        if called == "torch.load" and "weights_only=True" in given:  # tensors alone, no code
+            continue
         assert called not in ("eval", "exec", "pickle.load", "pickle.loads", "torch.load", "yaml.load"), called
         assert not any(keyword.arg == "allow_pickle" for keyword in node.keywords)
 

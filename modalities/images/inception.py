@@ -28,7 +28,8 @@ class InceptionFeatures(FeatureMap):
         batch: images seen at a time.
 
     Raises:
-        ValueError: if there is no such file, or it has another checksum.
+        ValueError: if there is no such file, or it has another checksum; at the first use, if it holds anything but
+            this network's weights.
         ImportError: if ``torch-fidelity`` is missing.
     """
 
@@ -61,6 +62,7 @@ class InceptionFeatures(FeatureMap):
 
     def _load(self) -> Any:
         if self._network is None:
+            self._refuse_code()
             try:
                 from torch_fidelity.feature_extractor_inceptionv3 import (  # type: ignore[import-not-found]
                     FeatureExtractorInceptionV3,
@@ -70,7 +72,23 @@ class InceptionFeatures(FeatureMap):
                     'the package torch-fidelity is missing, which Inception features need: pip install "latentgen'
                     '[inception]".'
                 ) from error
-            self._network = FeatureExtractorInceptionV3(
-                "inception-v3-compat", ["2048"], feature_extractor_weights_path=self.path
-            ).eval()
+            try:
+                self._network = FeatureExtractorInceptionV3(
+                    "inception-v3-compat", ["2048"], feature_extractor_weights_path=self.path
+                ).eval()
+            except (KeyError, RuntimeError, TypeError) as error:  # weights of another network
+                raise self._refusal(str(error).splitlines()[0]) from error
         return self._network
+
+    def _refuse_code(self) -> None:
+        """Refuse a file with anything but tensors in it: ``torch-fidelity`` would run the code of any other."""
+        try:
+            torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # damaged files are answered with errors of any kind
+            raise self._refusal(type(error).__name__) from None
+
+    def _refusal(self, reason: str) -> ValueError:
+        return ValueError(
+            f"features is {Path(self.path).name}, which holds no weights of Inception ({reason}); get the published "
+            "file again, or give a classifier as .safetensors."
+        )
