@@ -206,9 +206,10 @@ class Images(Modality):
 
     @cached_property
     def _map(self) -> FeatureMap:
-        if self.features is None:
-            return LowResolutionFeatures()
-        classifier = load_classifier(self.features)
+        return LowResolutionFeatures() if self.features is None else self._classifier_map(self.features)
+
+    def _classifier_map(self, path: str | Path) -> FeatureMap:
+        classifier = load_classifier(path)
         if self.shape[0] % classifier.channels:
             raise ValueError(
                 f"features is a classifier of {classifier.channels} channels, and the images have {self.shape[0]}; "
@@ -222,10 +223,7 @@ class Images(Modality):
 
     def features_from(self, path: str | Path) -> FeatureMap:
         """A classifier that was trained on such images (safetensors), or Inception's weights (any other file)."""
-        if Path(path).suffix == ".safetensors":
-            classifier = load_classifier(path)
-            return NetworkFeatures(ClassifierFeatures(classifier), classifier.label)
-        return InceptionFeatures(path)
+        return self._classifier_map(path) if Path(path).suffix == ".safetensors" else InceptionFeatures(path)
 
     def use_features(self, features: FeatureMap) -> None:
         """Take this feature map in the place of its own."""

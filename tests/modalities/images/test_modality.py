@@ -90,6 +90,8 @@ def test_figures_on_a_classifier_of_the_data(tmp_path: Path) -> None:
     save_classifier(Classifier(3, 10), tmp_path / "colour.safetensors")
     with pytest.raises(ValueError, match="a classifier of 3 channels, and the images have 1"):
         Images(features=tmp_path / "colour.safetensors").feature_map()
+    with pytest.raises(ValueError, match="a classifier of 3 channels, and the images have 1"):
+        Images().features_from(tmp_path / "colour.safetensors")
 
 
 def test_models_in_pixel_space_train(tmp_path: Path) -> None:
