@@ -93,7 +93,7 @@ class Modality(Component, ABC):
         return {}
 
     def notes(self) -> list[str]:
-        """Sentences below a table: what its reader must know of the figures of :meth:`evaluate`. Default: none."""
+        """Sentences below every table of these figures, such as the network that they see with. Default: none."""
         return []
 
     def better(self) -> dict[str, str]:

@@ -251,6 +251,10 @@ class Images(Modality):
         """Distance: lower; shares: higher."""
         return {name: BETTER[name] for name in ("frechet", "precision", "recall", "coverage")}
 
+    def notes(self) -> list[str]:
+        """The feature map's name."""
+        return [f"figures on features: {self._map.name}."]
+
     def render(self, batch: Batch, path: Path) -> None:
         """Draw the first 16 images."""
         from .render import draw_images

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from PIL import Image
 import latentgen
 from latentgen.class_names import pack_names
 from latentgen.cli import main
+from latentgen.evaluation import evaluate
+from latentgen.metrics import NetworkFeatures
 from latentgen.storage import export_safetensors, read_safetensors
+from latentgen.table import format_table
 from latentgen.testing import check_modality
 from modalities.images import Images, PixelAutoencoder
 from modalities.images.classifier import Classifier, save_classifier, train_classifier
@@ -92,6 +96,16 @@ def test_figures_on_a_classifier_of_the_data(tmp_path: Path) -> None:
         Images(features=tmp_path / "colour.safetensors").feature_map()
     with pytest.raises(ValueError, match="a classifier of 3 channels, and the images have 1"):
         Images().features_from(tmp_path / "colour.safetensors")
+
+
+def test_every_table_names_the_feature_map() -> None:
+    images = Images(limit=30, width=8)
+    model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(images).model
+    measure = partial(evaluate, model, samples=8, calls=[2], reference=20, nelbo=False)
+    assert "\nfigures on features: pixels averaged to 8 x 8.\n" in format_table(measure()) + "\n"
+    label = "classifier trained on the data, 98.61 % accurate"
+    images.use_features(NetworkFeatures(lambda batch: batch["x"].flatten(1).float(), label))
+    assert f"\nfigures on features: {label}.\n" in format_table(measure()) + "\n"
 
 
 def test_models_in_pixel_space_train(tmp_path: Path) -> None:
