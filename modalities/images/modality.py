@@ -91,12 +91,20 @@ class Images(Modality):
         _choose("condition", condition, ("label", None))
         _choose("layout", layout, ("grid", "vector", "pixels"))
         _choose("architecture", architecture, ("small", "nvae"))
+        if not isinstance(groups, Sequence) or isinstance(groups, str):
+            raise ValueError(f"groups is {groups!r}; give the number at each scale, from the smallest up: (3, 2).")
         if architecture == "nvae" and (layout != "grid" or not groups):
             raise ValueError(f"architecture is 'nvae', layout {layout!r}, groups {groups}; choose a grid and groups.")
         if binarize and likelihood != "bernoulli" and layout != "pixels":
             raise ValueError(f"likelihood is {likelihood!r} for binarised images; choose bernoulli.")
-        if halvings is not None and halvings < 0:
-            raise ValueError(f"halvings is {halvings}; give a number of at least 0.")
+        for name, value, least in (
+            ("limit", limit, 1), ("components", components, 1), ("latent", latent, 1), ("halvings", halvings, 0),
+            ("width", width, 1), ("depth", depth, 0),
+        ):
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise ValueError(f"{name} is {value!r}; give a whole number of at least {least}.")
+        if spectral < 0:
+            raise ValueError(f"spectral is {spectral}; give a weight of at least 0.")
         self.data, self.limit, self.seed = data, limit, seed
         self.reading: dict[str, Any] = {"size": size, "pad": pad, "channels": channels, "invert": invert}
         self.likelihood: LikelihoodName = likelihood

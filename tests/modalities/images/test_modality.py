@@ -120,6 +120,16 @@ def test_models_in_pixel_space_train(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"limit": 0}, "limit is 0; give a whole number of at least 1"),
+        ({"limit": -3}, "limit is -3; give a whole number of at least 1"),
+        ({"latent": 0, "layout": "vector"}, "latent is 0; give a whole number of at least 1"),
+        ({"width": 0}, "width is 0; give a whole number of at least 1"),
+        ({"width": 8.5}, "width is 8.5; give a whole number of at least 1"),
+        ({"components": 0}, "components is 0; give a whole number of at least 1"),
+        ({"depth": -1}, "depth is -1; give a whole number of at least 0"),
+        ({"halvings": -1}, "halvings is -1; give a whole number of at least 0"),
+        ({"spectral": -0.1}, "spectral is -0.1; give a weight of at least 0"),
+        ({"groups": 3}, "groups is 3; give the number at each scale, from the smallest up"),
         ({"likelihood": "poisson"}, "likelihood is 'poisson'; choose bernoulli, logistic_mixture, normal, laplace"),
         ({"layout": "set"}, "layout is 'set'; choose grid, vector, pixels"),
         ({"binarize": "dynamic"}, "likelihood is 'logistic_mixture' for binarised images; choose bernoulli"),
