@@ -121,6 +121,12 @@ def test_a_source_without_test_data_is_refused_before_training(tmp_path: Path, f
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_missing_feature_map_is_refused_before_training(tmp_path: Path, fails: Any) -> None:  # noqa: F811
+    settings = {"class_path": "modalities.images.Images", "init_args": {"limit": 8, "features": "nowhere.safetensors"}}
+    assert "nowhere.safetensors" in fails("train", config(tmp_path, modality=settings))
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
 def test_the_first_step_that_is_left_out_says_what_is_wrong_with_the_data(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="step 0 is left out, as all are .* its data hold NaN or infinity in x"):
         fit(tmp_path, steps=1, prepared=prepare(poison=2, size=8), skip_limit=50)

@@ -61,7 +61,9 @@ def train(arguments: Sequence[str]) -> int:
     torch.manual_seed(job.options.seed)
     prepared = job.recipe.prepare(job.modality)
     if job.settings.evaluate:
-        len(job.modality.dataset("test"))  # a source without test data is refused now, not after the training
+        # a source without test data, or a feature map without its file, is refused now, not after the training
+        len(job.modality.dataset("test"))
+        job.modality.feature_map()
     trainer = Trainer(
         prepared.model, prepared.objectives, job.run, job.options, _hooks(job), quiet=job.settings.quiet
     )
