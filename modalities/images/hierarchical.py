@@ -14,8 +14,16 @@ from latentgen.distributions import DiagonalGaussian, Likelihood
 from latentgen.tensors import Batch
 
 from .cells import DecoderCell, EncoderCell, SpectralNorms, group_norm
-from .likelihood import places
-from .networks import WIDEST, Enlarge, LikelihoodName, halved, learned_scale, outputs_of, pixel_likelihood
+from .networks import (
+    WIDEST,
+    Enlarge,
+    LikelihoodName,
+    halved,
+    learned_scale,
+    outputs_of,
+    pixel_likelihood,
+    places_of_images,
+)
 
 
 class Group(nn.Module):
@@ -102,6 +110,7 @@ class HierarchicalAutoencoder(Autoencoder):
                 f"groups is {tuple(groups)} for {halvings} halvings; give at least one group a scale, and at most "
                 f"{halvings + 1} scales."
             )
+        self.shape = tuple(shape)
         self.channels, self.components, self.likelihood, self.binary = shape[0], components, likelihood, binary
         self.balance, self.spectral, self.counts = balance, spectral, tuple(groups)[1:]
         sizes = halved((shape[1], shape[2]), halvings)
@@ -145,7 +154,7 @@ class HierarchicalAutoencoder(Autoencoder):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The image's features at every size, from the full one on."""
-        hidden, kept = self.stem(places(x)), []
+        hidden, kept = self.stem(places_of_images(x, self.shape)), []
         for number, cells in enumerate(self.up):
             hidden = cells(hidden)
             kept.append(hidden)

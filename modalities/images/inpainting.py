@@ -62,13 +62,16 @@ def inpaint(
         ``x`` uint8 [B, C, H, W].
 
     Raises:
-        ValueError: if ``rounds`` is below 1, the model is not one of images, or as :func:`latent_keep` says.
+        ValueError: if ``rounds`` is below 1, the model is not one of images, ``x`` has another shape, or as
+            :func:`latent_keep` says.
     """
     if rounds < 1:
         raise ValueError(f"rounds is {rounds}; complete at least once.")
     if not isinstance(model.modality, Images):
         raise ValueError(f"model has the modality {type(model.modality).__name__}; give one of Images.")
-    keep = latent_keep(model.modality, known).to(model.device)
+    keep, expected = latent_keep(model.modality, known).to(model.device), (len(known), *model.modality.shape)
+    if tuple(batch["x"].shape) != expected:
+        raise ValueError(f"x has shape {tuple(batch['x'].shape)} for a mask of {len(known)} images; give {expected}.")
     x = batch["x"].to(model.device)
     shown = known.to(model.device).unsqueeze(1).expand_as(x)
     count = shown.sum((-2, -1), keepdim=True).clamp_min(1)

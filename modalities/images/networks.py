@@ -28,6 +28,22 @@ def halved(size: tuple[int, int], halvings: int) -> list[tuple[int, int]]:
     return [(-(-size[0] // 2**k), -(-size[1] // 2**k)) for k in range(halvings + 1)]
 
 
+def places_of_images(x: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+    """The places of a batch's pixels, float32 [B, C, H, W].
+
+    Args:
+        x: uint8, shape [B, C, H, W].
+        shape: C, H, W of the model's images; None takes any.
+
+    Raises:
+        ValueError: if ``x`` is something else: numbers in [0, 1] would pass for black images.
+    """
+    if x.dtype != torch.uint8 or x.dim() != 4 or (shape is not None and tuple(x.shape[1:]) != shape):
+        expected = "C, H, W" if shape is None else ", ".join(map(str, shape))
+        raise ValueError(f"x is {x.dtype} of shape {list(x.shape)}; give bytes (uint8) of shape [B, {expected}].")
+    return places(x)
+
+
 class ResidualBlock(nn.Module):
     """x + two convolutions, each behind a group norm and SiLU.
 
@@ -100,7 +116,7 @@ class ImageAutoencoder(Autoencoder):
     ) -> None:
         super().__init__()
         channels, self.grids = shape[0], halved((shape[1], shape[2]), halvings)
-        self.channels, self.components, self.min_std = channels, components, min_std
+        self.shape, self.channels, self.components, self.min_std = tuple(shape), channels, components, min_std
         self.layout, self.likelihood, self.binary = layout, likelihood, binary
         widths = [width * min(2**k, WIDEST) for k in range(halvings + 1)]
         cells = math.prod(self.grids[-1])
@@ -118,7 +134,7 @@ class ImageAutoencoder(Autoencoder):
 
     def encode(self, batch: Batch) -> DiagonalGaussian:
         """q(z | x) for ``x`` uint8 [B, C, H, W]: mean and std [B, C', h, w] or [B, d]."""
-        mean, raw = self.to_latent(self.encoder(places(batch["x"]))).chunk(2, dim=1)
+        mean, raw = self.to_latent(self.encoder(places_of_images(batch["x"], self.shape))).chunk(2, dim=1)
         # soft limits keep a bad batch from throwing latents far away: means in (-5, 5), std in (min_std, 1)
         std = self.min_std + (1 - self.min_std) * torch.sigmoid(raw.float())
         return DiagonalGaussian(5 * torch.tanh(mean.float() / 5), std)
@@ -161,7 +177,7 @@ class PixelAutoencoder(IdentityAutoencoder):
 
     def encode(self, batch: Batch) -> DiagonalGaussian:
         """N(y(x), std^2)."""
-        y = places(batch["x"])
+        y = places_of_images(batch["x"])
         return DiagonalGaussian(y, torch.full_like(y, self.std))
 
     def decode(self, z: Tensor, mask: Tensor | None = None) -> Likelihood:

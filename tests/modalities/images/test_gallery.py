@@ -81,6 +81,8 @@ def test_completion_mistakes_are_one_sentence() -> None:
     batch = model.modality.dataset("test").__getitems__(range(2))
     with pytest.raises(ValueError, match="rounds is 0; complete at least once"):
         inpaint(model, batch, halves(2, 8, 8), rounds=0)
+    with pytest.raises(ValueError, match=r"x has shape \(2, 1, 8, 8\) for a mask of 1 images; give \(1, 1, 8, 8\)"):
+        inpaint(model, batch, halves(1, 8, 8))
     plane = latentgen.VAE().prepare(GaussianGrid()).model
     for action in (lambda: inpaint(plane, batch, halves(2, 8, 8)), lambda: draw_gallery(plane, "nowhere")):
         with pytest.raises(ValueError, match="model has the modality GaussianGrid; give one of Images"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from latentgen.autoencoder import Autoencoder
+from modalities.images.hierarchical import HierarchicalAutoencoder
 from modalities.images.networks import Enlarge, ImageAutoencoder, PixelAutoencoder, halved
 
 SHAPES = [(1, 8, 8), (3, 28, 28), (1, 7, 13), (3, 105, 30)]
@@ -27,6 +29,21 @@ def test_any_size_comes_back_as_it_was(shape: tuple[int, int, int], halvings: in
     for made in (like.mode(), like.sample()):
         assert made["x"].shape == batch["x"].shape and made["x"].dtype == torch.uint8
     assert like.log_prob(batch).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [ImageAutoencoder((3, 9, 6), width=8), HierarchicalAutoencoder((3, 9, 6), width=8), PixelAutoencoder()],
+    ids=["small", "nvae", "pixels"],
+)
+def test_what_is_no_image_of_the_model_is_refused(model: Autoencoder) -> None:
+    x = torch.randint(256, (2, 3, 9, 6), dtype=torch.uint8)
+    wrong = [x.float() / 255, x.long(), x[0]]
+    wrong += [] if isinstance(model, PixelAutoencoder) else [x[:, :1], x[..., :5]]
+    for given in wrong:
+        with pytest.raises(ValueError, match=r"x is torch\..* of shape \[.*\]; give bytes \(uint8\) of shape \[B, "):
+            model.encode({"x": given})
+    assert model.encode({"x": x}).mean.shape[0] == 2
 
 
 def test_vectors() -> None:
