@@ -53,6 +53,7 @@ def make_denoiser(
     expansion: int = 2,
     self_condition: bool = False,
     network: Architecture | None = None,
+    initial_logit: float = -3.0,
 ) -> Denoiser:
     """The shared transformer, or another network, as a denoiser.
 
@@ -67,13 +68,14 @@ def make_denoiser(
         expansion: hidden width of a block over ``width``.
         self_condition: whether the network takes its own earlier prediction of z_0.
         network: another architecture; width, depth, heads and expansion are then its own.
+        initial_logit: start of the mixing logits of "mixed".
     """
     if parameterisation not in ("velocity", "mixed", "noise"):
         raise ValueError(f"parameterisation is {parameterisation!r}; choose velocity, mixed or noise.")
     chosen = network if network is not None else TransformerArchitecture(width, depth, heads, expansion)
     built = chosen.network(latents, condition_dim, self_condition)
     if parameterisation == "mixed":
-        return MixedDenoiser(built, process, latents)
+        return MixedDenoiser(built, process, latents, initial_logit)
     return (VelocityDenoiser if parameterisation == "velocity" else NoiseDenoiser)(built, process)
 
 
@@ -156,6 +158,7 @@ class LSGM(Recipe):
             ``autoencoder`` (``LatentDiffusion``). Most of the time then goes into steps that are cheap, as the
             autoencoder stands still, and end-to-end training is the last stage. Process, parameterisation and sizes are
             that prior's own.
+        initial_logit: start of the mixing logits of the parameterisation "mixed"; -3 and -6 are the published ones.
 
     Raises:
         ValueError: if ``prior`` is given without ``autoencoder``.
@@ -178,6 +181,7 @@ class LSGM(Recipe):
         network: Architecture | None = None,
         autoencoder: str | Autoencoder | None = None,
         prior: str | ScorePrior | None = None,
+        initial_logit: float = -3.0,
     ) -> None:
         if prior is not None and autoencoder is None:
             raise ValueError("prior is given without autoencoder; give the one whose latents it learned as well.")
@@ -189,7 +193,7 @@ class LSGM(Recipe):
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum is {momentum}; give the share of a batch in running statistics, in [0, 1).")
         self.self_condition, self.momentum, self.network = self_condition, momentum, network
-        self.autoencoder, self.prior = autoencoder, prior
+        self.autoencoder, self.prior, self.initial_logit = autoencoder, prior, initial_logit
         self.process = process if process is not None else VPSDE()
         self.kl_weight = kl_weight if kl_weight is not None else Schedule(1e-3, 1.0)
         self.weighting = weighting if weighting is not None else LogNormalWeighting()
@@ -224,6 +228,7 @@ class LSGM(Recipe):
             self.expansion,
             self.self_condition,
             self.network,
+            self.initial_logit,
         )
         return ScorePrior(modality.latents, denoiser, CONDITION_DROPOUT if modality.condition_dim else 0.0)
 

@@ -59,6 +59,12 @@ def test_self_conditioning_uses_the_earlier_prediction(tmp_path: Path) -> None:
     assert model.calls == 3
 
 
+def test_mixing_starts_where_it_is_said_to() -> None:
+    for options, expected in (({}, -3.0), ({"initial_logit": -6.0}, -6.0)):
+        model = latentgen.LSGM(parameterisation="mixed", width=16, depth=1, heads=2, **options).prepare(Toy()).model
+        assert (model.prior.denoiser.logit == expected).all()
+
+
 def test_unknown_parameterisation() -> None:
     with pytest.raises(ValueError, match="parameterisation is 'v'; choose velocity, mixed or noise"):
         make_denoiser(latentgen.LatentSpec((2,)), latentgen.VPSDE(), "v")  # type: ignore[arg-type]
