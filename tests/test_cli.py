@@ -254,6 +254,9 @@ def test_sample_takes_a_label_and_guidance(tmp_path: Path, fails: Any, capfd: An
     assert found[2].equal(model.sample(3, steps=2, condition=three, guidance=4.0)["x"])
     capfd.readouterr()
     assert "label is 10 for this model; its classes are 0 to 9" in fails(*common, "x", "--label", "10")
+    latentgen.VAE().prepare(images).model.save_pretrained(tmp_path / "vae")
+    message = fails("sample", str(tmp_path / "vae"), "--label", "3", "--out", str(tmp_path / "x"))
+    assert "label is 3, and this model's prior, N(0, I), knows no classes" in message and not (tmp_path / "x").exists()
 
 
 def test_sample_takes_autoguidance(tmp_path: Path, fails: Any, capfd: Any) -> None:

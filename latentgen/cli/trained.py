@@ -176,7 +176,11 @@ def _condition(model: LatentGenerativeModel, options: argparse.Namespace) -> Ten
     """The one-hot condition [n, K] of a class."""
     import torch
 
+    from ..prior import NormalPrior
+
     count, label = model.modality.condition_dim, options.label
+    if label is not None and isinstance(model.prior, NormalPrior):
+        raise ValueError(f"label is {label}, and this model's prior, N(0, I), knows no classes; leave label out.")
     if label is None:
         if options.guidance != 1:
             raise ValueError(f"guidance is {options.guidance:g} without a label; give one, or leave guidance out.")
