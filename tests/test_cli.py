@@ -21,6 +21,7 @@ from latentgen.cli import main
 from latentgen.cli.train import plain, read_job
 from latentgen.progress import read_metrics
 from modalities.images import Images
+from modalities.mixtures import GaussianGrid
 from modalities.points import Points
 
 ROOT = Path(__file__).parent.parent
@@ -257,6 +258,24 @@ def test_sample_takes_a_label_and_guidance(tmp_path: Path, fails: Any, capfd: An
     latentgen.VAE().prepare(images).model.save_pretrained(tmp_path / "vae")
     message = fails("sample", str(tmp_path / "vae"), "--label", "3", "--out", str(tmp_path / "x"))
     assert "label is 3, and this model's prior, N(0, I), knows no classes" in message and not (tmp_path / "x").exists()
+
+
+def test_sample_takes_a_precision(tmp_path: Path) -> None:
+    model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(GaussianGrid()).model
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(tmp_path / "model")
+    found = {}
+    for precision in ("no", "bf16"):
+        command = ["sample", str(tmp_path / "model"), "--n", "4", "--steps", "3", "--precision", precision]
+        assert main([*command, "--out", str(tmp_path / precision)]) == 0
+        found[precision] = load_file(tmp_path / precision / "samples.safetensors")["x"]
+    assert found["no"].equal(model.sample(4, steps=3)["x"])
+    assert not found["bf16"].equal(found["no"]) and torch.allclose(found["bf16"], found["no"], atol=0.1)
+    with safe_open(tmp_path / "bf16" / "samples.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["latentgen"])["precision"] == "bf16"
 
 
 def test_sample_takes_autoguidance(tmp_path: Path, fails: Any, capfd: Any) -> None:

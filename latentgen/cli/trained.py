@@ -41,6 +41,9 @@ def add_commands(commands: Any) -> None:
         help="blocks of the network that the weaker prior lacks (default: 0)",
     )
     sample.add_argument("--weak", metavar="RUN", help="a weaker model of the same latents, instead of --without")
+    sample.add_argument(
+        "--precision", choices=("no", "bf16"), default="no", help="of the networks: fp32 or bf16 autocast (default: no)"
+    )
     sample.add_argument("--out", type=Path, help="folder to write to (default: samples in RUN)")
     sample.set_defaults(run_command=_sample)
     evaluate = commands.add_parser(
@@ -130,19 +133,25 @@ def load_model(options: argparse.Namespace) -> LatentGenerativeModel:
 
 
 def _sample(options: argparse.Namespace) -> int:
+    import torch
+
     from ..sampler import make_sampler
     from ..storage import export_safetensors
 
     make_sampler(options.sampler, options.steps)  # refuses before a model is loaded
     model = _autoguided(load_model(options), options)
-    batch = model.sample(
-        options.n, options.sampler, options.steps, options.seed, _condition(model, options), options.guidance
-    )
+    # latents and solvers stay in fp32, as in training
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+        batch = model.sample(
+            options.n, options.sampler, options.steps, options.seed, _condition(model, options), options.guidance
+        )
     batch = {key: value.cpu() for key, value in batch.items()}
     run = Path(options.run)
     folder = options.out or (run if run.is_dir() else run.parent) / "samples"
     folder.mkdir(parents=True, exist_ok=True)
     origin: dict[str, object] = {"model": str(options.run), "seed": options.seed, "calls": model.calls}
+    if options.precision != "no":
+        origin["precision"] = options.precision
     if options.autoguidance != 1:
         blocks = options.without if options.without is not None else [0]
         origin |= {"autoguidance": options.autoguidance, "weak": options.weak or f"without blocks {blocks}"}
