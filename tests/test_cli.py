@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 import latentgen
 from latentgen.cli import main
+from latentgen.cli.check import init_arguments
 from latentgen.cli.train import plain, read_job
 from latentgen.progress import read_metrics
 from modalities.images import Images
@@ -258,6 +259,25 @@ def test_sample_takes_a_label_and_guidance(tmp_path: Path, fails: Any, capfd: An
     latentgen.VAE().prepare(images).model.save_pretrained(tmp_path / "vae")
     message = fails("sample", str(tmp_path / "vae"), "--label", "3", "--out", str(tmp_path / "x"))
     assert "label is 3, and this model's prior, N(0, I), knows no classes" in message and not (tmp_path / "x").exists()
+
+
+def test_sample_takes_options_of_the_sampler(tmp_path: Path, fails: Any, capfd: Any) -> None:
+    model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(GaussianGrid()).model
+    model.save_pretrained(tmp_path / "model")
+    common = ["sample", str(tmp_path / "model"), "--n", "4", "--out", str(tmp_path / "out")]
+    for words, sampler in (
+        (["ancestral", "--steps", "7", "--option", "spacing=time", "variance=large"],
+         latentgen.Ancestral(7, "large", spacing="time")),
+        (["ode", "--option", "tolerance=1e-1"], latentgen.ProbabilityFlow(0.1)),
+    ):
+        assert main([*common, "--sampler", *words]) == 0
+        found = load_file(tmp_path / "out" / "samples.safetensors")["x"]
+        assert found.equal(model.sample(4, sampler)["x"])
+        assert not found.equal(model.sample(4, words[0])["x"])
+    capfd.readouterr()
+    assert "name one too: --sampler ancestral" in fails(*common, "--option", "spacing=time")
+    assert "which takes tolerance instead" in fails(*common, "--sampler", "ode", "--option", "eta=1")
+    assert "spacing is 'x'; choose one of" in fails(*common, "--sampler", "ddim", "--option", "spacing=x")
 
 
 def test_sample_takes_a_precision(tmp_path: Path) -> None:
@@ -504,3 +524,9 @@ def test_the_traceback_is_there_for_debugging(run: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("LATENTGEN_DEBUG", "1")
     with pytest.raises(ValueError, match="sampler is 'magic'"):
         main(["sample", str(run), "--sampler", "magic"])
+
+
+def test_values_on_the_command_line() -> None:
+    given = init_arguments(["a=1e-5", "b=-2.5E+3", "c=1e", "d=[1, 2]", "e=0.1", "f=3", "g=e5"])
+    assert given == {"a": 1e-5, "b": -2500.0, "c": "1e", "d": [1, 2], "e": 0.1, "f": 3, "g": "e5"}
+    assert isinstance(given["f"], int)

@@ -509,6 +509,9 @@ def test_samplers_by_name():
     assert make_sampler("ode", tolerance=1e-2).tolerance == 1e-2
     own = DDIM(3)
     assert make_sampler(own) is own
+    assert make_sampler("ancestral").spacing == "normal"
+    ddpm = make_sampler("ancestral", 1000, spacing="time", variance="large")
+    assert (ddpm.steps, ddpm.spacing, ddpm.variance) == (1000, "time", "large")
 
 
 @pytest.mark.parametrize(
@@ -520,6 +523,7 @@ def test_samplers_by_name():
         ),
         (lambda: make_sampler("ode", steps=10), "steps is 10 for sampler 'ode', which takes tolerance instead"),
         (lambda: make_sampler("ddim", tolerance=1e-3), "tolerance is 0.001 for sampler 'ddim', which takes steps"),
+        (lambda: make_sampler("ddim", snr=0.1), "snr is 0.1 for sampler 'ddim', which takes steps and eta and spacing"),
         (lambda: DDIM(0), "steps is 0; a sampler needs at least 1"),
         (lambda: DDIM(5, spacing="cubic"), "spacing is 'cubic'; choose one of log_snr, normal, karras, time"),
         (lambda: Ancestral(5, "medium"), "variance is 'medium'; choose small or large"),

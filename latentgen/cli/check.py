@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from ..testing import (
     check_sampler,
     format_results,
 )
+
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def check(options: argparse.Namespace) -> int:
@@ -86,14 +89,14 @@ def _is_checkable(value: object, module_name: str) -> bool:
 
 
 def init_arguments(pairs: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE pairs, with values read as YAML."""
+    """NAME=VALUE pairs, with values read as YAML; 1e-5, which YAML 1.1 takes for a word, is a number."""
     arguments: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (equals and name.isidentifier()):
             raise ValueError(f"an argument is {pair!r}; write NAME=VALUE.")
         try:
-            arguments[name] = yaml.safe_load(value)
+            arguments[name] = float(value) if EXPONENT.fullmatch(value) else yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ValueError(f"the value of {name} is {value!r}, which is not YAML.") from error
     return arguments

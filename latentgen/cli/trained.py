@@ -27,6 +27,10 @@ def add_commands(commands: Any) -> None:
     sample.add_argument("--n", type=int, default=16, help="number of samples (default: 16)")
     sample.add_argument("--sampler", help="dpm, ode, heun, ddim, ancestral, euler, pc, gan (default: the prior's)")
     sample.add_argument("--steps", type=int, help=COST)
+    sample.add_argument(
+        "--option", nargs="+", default=[], metavar="NAME=VALUE",
+        help="other arguments of the sampler: spacing=time variance=large makes ancestral steps DDPM's",
+    )
     sample.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
     sample.add_argument("--label", help="number or name of a class, for class-conditional models")
     sample.add_argument(
@@ -137,13 +141,18 @@ def _sample(options: argparse.Namespace) -> int:
 
     from ..sampler import make_sampler
     from ..storage import export_safetensors
+    from .check import init_arguments
 
-    make_sampler(options.sampler, options.steps)  # refuses before a model is loaded
+    changes, sampler = init_arguments(options.option), options.sampler
+    if changes and sampler is None:
+        raise ValueError(f"option is {' '.join(options.option)} without a sampler; name one too: --sampler ancestral.")
+    chosen = make_sampler(sampler, options.steps, **changes)  # refuses before a model is loaded
     model = _autoguided(load_model(options), options)
     # latents and solvers stay in fp32, as in training
     with torch.autocast(model.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
         batch = model.sample(
-            options.n, options.sampler, options.steps, options.seed, _condition(model, options), options.guidance
+            options.n, None if sampler is None else chosen, options.steps if sampler is None else None, options.seed,
+            _condition(model, options), options.guidance,
         )
     batch = {key: value.cpu() for key, value in batch.items()}
     run = Path(options.run)
