@@ -530,3 +530,11 @@ def test_values_on_the_command_line() -> None:
     given = init_arguments(["a=1e-5", "b=-2.5E+3", "c=1e", "d=[1, 2]", "e=0.1", "f=3", "g=e5"])
     assert given == {"a": 1e-5, "b": -2500.0, "c": "1e", "d": [1, 2], "e": 0.1, "f": 3, "g": "e5"}
     assert isinstance(given["f"], int)
+
+
+def test_report_writes_into_no_other_folder(tmp_path: Path, fails: Any) -> None:
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    assert "which holds none of config.yaml, env.json" in fails("report", str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+    (tmp_path / "env.json").write_text("{}")  # as soon as a run begins
+    assert main(["report", str(tmp_path)]) == 0 and (tmp_path / "report.html").exists()

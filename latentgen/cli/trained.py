@@ -277,5 +277,8 @@ def change_data(model: LatentGenerativeModel, overrides: dict[str, Any], trust: 
 def _report(options: argparse.Namespace) -> int:
     from ..report import write_report
 
+    parts = ("config.yaml", "env.json", "metrics.jsonl", "evaluation.json")
+    if options.run.is_dir() and not any((options.run / part).exists() for part in parts):
+        raise ValueError(f"run is {str(options.run)!r}, which holds none of {', '.join(parts)}; give a run's own folder.")
     print(write_report(options.run))
     return 0
