@@ -534,7 +534,7 @@ def test_values_on_the_command_line() -> None:
 
 def test_report_writes_into_no_other_folder(tmp_path: Path, fails: Any) -> None:
     (tmp_path / "photo.png").write_bytes(b"mine")
-    assert "which holds none of config.yaml, env.json" in fails("report", str(tmp_path))
+    assert "which has none of config.yaml, env.json" in fails("report", str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
     (tmp_path / "env.json").write_text("{}")  # as soon as a run begins
     assert main(["report", str(tmp_path)]) == 0 and (tmp_path / "report.html").exists()

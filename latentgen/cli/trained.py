@@ -279,6 +279,6 @@ def _report(options: argparse.Namespace) -> int:
 
     parts = ("config.yaml", "env.json", "metrics.jsonl", "evaluation.json")
     if options.run.is_dir() and not any((options.run / part).exists() for part in parts):
-        raise ValueError(f"run is {str(options.run)!r}, which holds none of {', '.join(parts)}; give a run's own folder.")
+        raise ValueError(f"run is {str(options.run)!r}, which has none of {', '.join(parts)}; give a run's own folder.")
     print(write_report(options.run))
     return 0
