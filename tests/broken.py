@@ -262,6 +262,12 @@ class Sets(Modality):
         picture = b"GIF89a" if self.flaw == "no png" else b"\x89PNG\r\n\x1a\n..."
         path.write_bytes(picture)
 
+    def export(self, batch: Batch, folder: Path) -> list[Path]:
+        path = (folder.parent if self.flaw == "export elsewhere" else folder) / "rows.txt"
+        if self.flaw != "no export":
+            path.write_text(str(batch["x"].tolist()))
+        return [path]
+
 
 class RowLikelihood(NormalLikelihood):
     """Normal numbers, and the condition if it is decoded."""

@@ -69,7 +69,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sound_modality_passes_every_check() -> None:
     results = check_modality(Sets())
     assert_passed(results)
-    assert len(results) == len({result.name for result in results}) == 24
+    assert len(results) == len({result.name for result in results}) == 25
     assert found(results, "padding").detail.startswith("equal with")
     assert found(results, "nats").detail.startswith("log_prob agrees")
     assert found(results, "adversarial").detail.startswith("losses ")
@@ -106,6 +106,8 @@ MODALITY_FLAWS = {
     "tensor figures": ("figures", "evaluate returns {'center': tensor"),
     "better in other words": ("figures", "better() says 'smaller' of center"),
     "no png": ("picture", "did not write a PNG"),
+    "no export": ("export", "which are no files"),
+    "export elsewhere": ("export", "wrote outside of the folder"),
 }
 
 

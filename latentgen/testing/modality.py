@@ -15,7 +15,7 @@ from .padding import IN_FRONT
 from .portable import configuration, state
 from .result import CheckResult, Checks, require
 from .sizes import sample_mask, sizes
-from .training import figures, picture, save_and_load, two_adversarial_steps, two_steps
+from .training import export, figures, picture, save_and_load, two_adversarial_steps, two_steps
 
 
 def check_modality(modality: Modality, examples: int = 8) -> list[CheckResult]:
@@ -31,7 +31,7 @@ def check_modality(modality: Modality, examples: int = 8) -> list[CheckResult]:
     Returns:
         One result for each of: data, batch, data repeat, latents, mask, condition, autoencoder,
         posterior, likelihood, seeding, independence, padding, gradient, generated, nats,
-        sample_mask, sizes, configuration, state, training, adversarial, save and load, figures, picture.
+        sample_mask, sizes, configuration, state, training, adversarial, save and load, figures, picture, export.
     """
     checks, given = Checks(), Examples(modality, examples)
     checks.run("data", partial(data, modality))
@@ -75,6 +75,7 @@ def _run_model_checks(checks: Checks, given: Examples) -> None:
         ("batch",),
     )
     checks.run("picture", lambda: picture(modality, given.few), ("batch",))
+    checks.run("export", lambda: export(modality, given.few), ("batch",))
 
 
 def _latents(given: Examples) -> str:
