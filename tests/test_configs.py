@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from latentgen import Trainer
+from latentgen import LatentGenerativeModel, Trainer
 from latentgen.cli.train import read_job
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.yaml"))
@@ -90,6 +90,46 @@ def test_reproductions_have_the_published_options(name: str) -> None:
     assert recipe["parameterisation"] == "mixed" and recipe.get("initial_logit", -3.0) == logit
     assert warmup is None or trainer["warmup"] == pytest.approx(warmup, abs=1e-4)
     assert trainer["final_lr"] == final
+
+
+STAGES = {  # stage 2: its stage 1, with the last KL weight, the share of the run up to it, steps, and epochs
+    "mnist_lsgm": ("mnist_vae", 0.7, 1.0, 60_000, 200),
+    "omniglot_lsgm": ("omniglot_vae", 1.0, 1.0, 38_000, 200),
+    "cifar10_lsgm_balanced": ("cifar10_vae_balanced", 1.0, 0.5, 117_000, 600),
+    "cifar10_lsgm_best_fid": ("cifar10_vae_best_fid", 0.7, 1.0, 78_000, 400),
+    "cifar10_lsgm_best_nll": ("cifar10_vae_best_nll", 0.7, 1.0, 78_000, 400),
+    "celebahq256_lsgm": ("celebahq256_vae", 1.0, 1.0, 84_400, 200),
+}
+
+
+@pytest.mark.parametrize("second", STAGES)
+def test_stage_1_has_the_published_options_and_the_autoencoder_of_stage_2(second: str) -> None:
+    paths = {path.stem: path for path in CONFIGS}
+    first, weight, portion, steps, epochs = STAGES[second]
+    text = paths[second].read_text(encoding="utf-8")
+    stage_1, stage_2 = yaml.safe_load(paths[first].read_text(encoding="utf-8")), yaml.safe_load(text)
+    assert f"--recipe.init_args.autoencoder runs/{first}" in text
+    assert stage_1["modality"] == stage_2["modality"]
+    kl_weight = stage_1["recipe"]["init_args"]["kl_weight"]["init_args"]
+    assert kl_weight == {"start": 1e-4, "end": weight, "portion": portion}
+    trainer = stage_1["trainer"]
+    assert (trainer["steps"], trainer["weight_decay"], trainer["final_lr"]) == (steps, 3e-4, 0.01)
+    assert trainer["warmup"] == pytest.approx(5 / epochs, abs=1e-4)
+
+
+def test_stage_1_hands_its_autoencoder_to_stage_2(tmp_path: Path) -> None:
+    paths = {path.stem: path for path in CONFIGS}
+    data = tiny_data(tmp_path, "modalities.images.Images", molecules=False)
+    common = [f"--modality.init_args.data={data}", "--modality.init_args.width=8"]
+    sizes = ["--trainer.steps=2", "--trainer.batch_size=2", f"--run={tmp_path / 'first'}"]
+    first = read_job([str(paths["omniglot_vae"]), *common, *sizes])
+    prepared = first.recipe.prepare(first.modality)
+    Trainer(prepared.model, prepared.objectives, first.run, first.options, quiet=True).fit()
+    given = [f"--recipe.init_args.autoencoder={first.run}", "--recipe.init_args.network.init_args.width=8"]
+    second = read_job([str(paths["omniglot_lsgm"]), *common, *given])
+    model = second.recipe.prepare(second.modality).model
+    found, expected = model.autoencoder.autoencoder.state_dict(), LatentGenerativeModel.from_pretrained(first.run)
+    assert all(torch.equal(found[name], value) for name, value in expected.autoencoder.state_dict().items())
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
