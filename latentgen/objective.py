@@ -14,6 +14,7 @@ from .component import Component
 from .distributions import DiagonalGaussian
 from .encoded import posterior
 from .latents import LatentSpec
+from .nn.spectral import SpectralNorms, checked_weights, has_gains, largest_gains
 from .prior import NormalPrior, ScorePrior
 from .tensors import Batch, event_size, item_mask, over, scale_gradient
 from .times import LogSNRTimes, TimeSampler, UniformTimes
@@ -152,6 +153,12 @@ class JointELBO(Objective):
         kl_weight: beta, or a schedule of it.
         prior_times: a separate proposal for the prior (disjoint mode): the prior then learns at its own times and
             noise on detached latents, and the encoder's pass leaves the prior's parameters alone.
+        spectral: weight of the prior's spectral norms, added to the loss in nats an example (``SpectralNorms``: its
+            convolutions, or a transformer's linear layers); 0 costs nothing.
+        gains: weight of the largest gains of its norms (``largest_gains``); as ``spectral`` unless given.
+
+    Raises:
+        ValueError: if a weight is negative, or a prior has nothing that it weighs.
     """
 
     def __init__(
@@ -162,8 +169,14 @@ class JointELBO(Objective):
         times: TimeSampler | None = None,
         kl_weight: float | Schedule = 1.0,
         prior_times: TimeSampler | None = None,
+        spectral: float = 0.0,
+        gains: float | None = None,
     ) -> None:
         super().__init__()
+        self.spectral, self.gains = checked_weights(spectral, gains)
+        if gains and not has_gains(prior):
+            raise ValueError(f"gains is {gains} for a prior whose norms have none; leave it out or give 0.")
+        self.norms = SpectralNorms(prior) if spectral > 0 else None
         self.autoencoder, self.prior, self.kl_weight = autoencoder, prior, kl_weight
         self.weighting = weighting if weighting is not None else UnweightedWeighting()
         self.times = times if times is not None else LogSNRTimes()
@@ -192,7 +205,15 @@ class JointELBO(Objective):
             "nelbo": reconstruction + cross_entropy - entropy,
             "prior_error": prior_loss / size,
         }
+        if self.spectral or self.gains:
+            figures["norm_penalty"] = self._penalty()
+            loss = loss + figures["norm_penalty"]
         return _losses(loss, self.prior.latents, figures, q)
+
+    def _penalty(self) -> Tensor:
+        """spectral sum sigma_max(W) + gains sum max |gamma| of the prior, shape []."""
+        total = torch.zeros_like(self.progress) if self.norms is None else self.spectral * self.norms()
+        return total + self.gains * largest_gains(self.prior) if self.gains else total
 
     def _noised(self, z: Tensor, times: TimeSampler) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """t [B], density r(t) [B], eps and z_t [B, *E]."""

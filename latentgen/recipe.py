@@ -14,6 +14,7 @@ from .denoiser import Denoiser, MixedDenoiser, NoiseDenoiser, VelocityDenoiser
 from .latents import LatentSpec
 from .modality import Modality
 from .model import LatentGenerativeModel
+from .nn.spectral import checked_weights
 from .objective import ELBO, JointELBO, Objective, Schedule, ScoreMatching
 from .prior import NormalPrior, ScorePrior
 from .process import VPSDE, Process
@@ -159,9 +160,12 @@ class LSGM(Recipe):
             autoencoder stands still, and end-to-end training is the last stage. Process, parameterisation and sizes are
             that prior's own.
         initial_logit: start of the mixing logits of the parameterisation "mixed"; -3 and -6 are the published ones.
+        spectral: weight of the spectral norms of the prior's convolutions, or of a transformer's linear layers; 0 is
+            without.
+        gains: weight of the largest gains of its norms; as ``spectral`` unless given.
 
     Raises:
-        ValueError: if ``prior`` is given without ``autoencoder``.
+        ValueError: if ``prior`` is given without ``autoencoder``, or a weight is negative.
     """
 
     def __init__(
@@ -182,7 +186,11 @@ class LSGM(Recipe):
         autoencoder: str | Autoencoder | None = None,
         prior: str | ScorePrior | None = None,
         initial_logit: float = -3.0,
+        spectral: float = 0.0,
+        gains: float | None = None,
     ) -> None:
+        checked_weights(spectral, gains)
+        self.spectral, self.gains = spectral, gains
         if prior is not None and autoencoder is None:
             raise ValueError("prior is given without autoencoder; give the one whose latents it learned as well.")
         for name, value, kind in (
@@ -211,7 +219,8 @@ class LSGM(Recipe):
             autoencoder = scaled
         prior = self._prior(modality) if self.prior is None else trained_prior(self.prior, modality.latents)
         objective = JointELBO(
-            autoencoder, prior, self.weighting, self.times, self.kl_weight, prior_times=self.prior_times
+            autoencoder, prior, self.weighting, self.times, self.kl_weight, prior_times=self.prior_times,
+            spectral=self.spectral, gains=self.gains,
         )
         return Prepared(LatentGenerativeModel(modality, autoencoder, prior), [objective])
 

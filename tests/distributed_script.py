@@ -67,7 +67,7 @@ def main(run: str, batch_size: int) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    joint = Fixed(model.autoencoder, model.prior, latentgen.UnweightedWeighting(), TIMES, 0.5)
+    joint = Fixed(model.autoencoder, model.prior, latentgen.UnweightedWeighting(), TIMES, 0.5, spectral=0.1)
     options = latentgen.TrainingOptions(steps=8, batch_size=batch_size, warmup=0.0, optimizer="adamw")
     latentgen.Trainer(model, [joint], run, options, quiet=True).fit()
 

@@ -11,7 +11,7 @@ from latentgen.autoencoder import Autoencoder, IdentityAutoencoder
 from latentgen.denoiser import Denoiser, MixedDenoiser, NoiseDenoiser, VelocityDenoiser
 from latentgen.distributions import DiagonalGaussian, NormalLikelihood
 from latentgen.latents import LatentSpec
-from latentgen.nn import Transformer
+from latentgen.nn import Transformer, VectorNetwork
 from latentgen.objective import ELBO, JointELBO, Schedule, ScoreMatching, latent_statistics
 from latentgen.prior import NormalPrior, ScorePrior
 from latentgen.process import VPSDE, Process
@@ -248,6 +248,44 @@ def test_loss_and_figures_of_the_joint_objective(double):
     for name, value in expected.items():
         assert losses[name].item() == pytest.approx(value.item(), rel=1e-10), name
         assert losses[name].requires_grad == (name == "loss")
+
+
+@pytest.mark.parametrize("prior_times", [None, UniformTimes()])
+def test_norm_penalty_moves_the_prior_alone_by_its_gradient(double, prior_times):
+    """spectral sum sigma_max(W) + gains sum max |gamma| in nats an example, beside a loss that stays what it was."""
+    network, batch = VectorNetwork(VECTOR, 8, 1, 2), vector_batch()
+    plain = joint(VPSDE(), UnweightedWeighting(), "mixed", prior_times=prior_times, network=network)
+    given = (plain.autoencoder, plain.prior, plain.weighting, plain.times, 0.7, prior_times)
+    penalised = JointELBO(*given, spectral=0.3, gains=0.2)
+    penalised.norms.iterations = 2000
+    encoder_0, prior_0, losses_0 = one_backward(plain, batch)
+    encoder_0, prior_0 = [g.clone() for g in encoder_0], [g.clone() for g in prior_0]
+    encoder_1, prior_1, losses_1 = one_backward(penalised, batch)
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.LayerNorm)]
+    penalty = 0.3 * sum(torch.linalg.svdvals(layer.weight)[0] for layer in layers)
+    penalty = penalty + 0.2 * sum(norm.weight.abs().max() for norm in norms)
+    assert losses_1["norm_penalty"].item() == pytest.approx(penalty.item(), rel=1e-6)
+    assert "norm_penalty" not in losses_0
+    assert losses_1["nelbo"] == losses_0["nelbo"]
+    assert losses_1["loss"].item() == pytest.approx((losses_0["loss"] + penalty / 3).item(), rel=1e-6)
+    assert all(torch.equal(a, b) for a, b in zip(encoder_0, encoder_1, strict=True))
+    moved = torch.autograd.grad(penalty / 3, list(plain.prior.parameters()), allow_unused=True)
+    for before, after, change in zip(prior_0, prior_1, moved, strict=True):
+        assert torch.allclose(after - before, torch.zeros_like(after) if change is None else change, atol=1e-6)
+
+
+def test_norm_penalties_that_cannot_be_are_refused():
+    objective = joint(VPSDE(), UnweightedWeighting(), "mixed")
+    given = (objective.autoencoder, objective.prior)
+    assert objective.norms is None
+    for options, said in (
+        ({"spectral": -1.0}, "spectral is -1.0; give a weight of at least 0"),
+        ({"gains": math.inf}, "gains is inf; give a weight of at least 0"),
+        ({"gains": 0.1}, "gains is 0.1 for a prior whose norms have none"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            JointELBO(*given, **options)
 
 
 def test_masked_items_change_nothing_in_the_joint_objective(double):

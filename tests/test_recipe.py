@@ -65,6 +65,16 @@ def test_mixing_starts_where_it_is_said_to() -> None:
         assert (model.prior.denoiser.logit == expected).all()
 
 
+def test_the_norm_penalty_is_an_option() -> None:
+    (objective,) = latentgen.LSGM(width=16, depth=1, heads=2, spectral=1e-3).prepare(Toy()).objectives
+    assert (objective.spectral, objective.gains) == (1e-3, 1e-3)
+    network = latentgen.VectorArchitecture(16, 1)
+    (objective,) = latentgen.LSGM(network=network, gains=1e-2).prepare(Toy()).objectives
+    assert (objective.spectral, objective.gains, objective.norms) == (0.0, 1e-2, None)
+    with pytest.raises(ValueError, match=r"spectral is -0\.1"):
+        latentgen.LSGM(spectral=-0.1)
+
+
 def test_unknown_parameterisation() -> None:
     with pytest.raises(ValueError, match="parameterisation is 'v'; choose velocity, mixed or noise"):
         make_denoiser(latentgen.LatentSpec((2,)), latentgen.VPSDE(), "v")  # type: ignore[arg-type]

@@ -76,6 +76,23 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, accumulation: int, stop: i
     assert_bit_equal(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_power_iterations_go_on_where_they_stopped(tmp_path: Path) -> None:
+    def penalised() -> latentgen.recipe.Prepared:
+        torch.manual_seed(0)
+        network = latentgen.VectorArchitecture(16, 1)
+        return latentgen.LSGM(network=network, kl_weight=0.1, spectral=1.0, gains=0.5).prepare(Toy())
+
+    fit(tmp_path / "whole", steps=8, prepared=penalised(), checkpoint_every=3)
+    with pytest.raises(Stop):
+        fit(tmp_path / "parts", steps=8, prepared=penalised(), checkpoint_every=3, hooks=[stop_at(5)])
+    resumed = fit(tmp_path / "parts", steps=8, prepared=penalised(), checkpoint_every=3)
+    assert resumed.resumed_from == 3
+    assert {"objective-0/norms.v0", "objective-0/norms.v1"} <= state(tmp_path / "whole").keys()
+    assert_bit_equal(tmp_path / "whole", tmp_path / "parts")
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["norm_penalty"] < rows[0]["norm_penalty"]
+
+
 def test_other_rates_given_to_a_resumed_run_are_taken(tmp_path: Path) -> None:
     def wide() -> latentgen.recipe.Prepared:
         return latentgen.LSGM(width=32, depth=1, heads=2, kl_weight=0.1).prepare(Toy())
@@ -155,8 +172,9 @@ def test_two_processes_do_what_one_does_with_the_joined_batch(tmp_path: Path) ->
     one, two = state(tmp_path / "one"), state(tmp_path / "two")
     start = launch_free_start()
     for name, value in one.items():
-        if name.startswith("model/"):
+        if name.startswith(("model/", "objective-0/norms.")):
             assert float((value - two[name]).abs().max()) < 1e-5, name
+    assert "objective-0/norms.v0" in one
     assert any(float((one[f"model/{name}"] - value).abs().max()) > 1e-3 for name, value in start.items())
 
 

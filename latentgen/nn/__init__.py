@@ -6,6 +6,7 @@ from .discriminator import GridDiscriminator, TokenDiscriminator
 from .embedding import SinusoidalEmbedding
 from .mapping import MappingNetwork
 from .mlp import MLP
+from .spectral import SpectralNorms, largest_gains
 from .transformer import Transformer
 from .unet import UNet
 from .vector import VectorDiscriminator, VectorNetwork
@@ -18,9 +19,11 @@ __all__ = [
     "GridDiscriminator",
     "MappingNetwork",
     "SinusoidalEmbedding",
+    "SpectralNorms",
     "TokenDiscriminator",
     "Transformer",
     "UNet",
     "VectorDiscriminator",
     "VectorNetwork",
+    "largest_gains",
 ]

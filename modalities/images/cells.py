@@ -1,4 +1,4 @@
-r"""Residual cells of hierarchical autoencoders, after NVAE (Vahdat and Kautz 2020), and a penalty on their norms.
+r"""Residual cells of hierarchical autoencoders, after NVAE (Vahdat and Kautz 2020).
 
 Group norms take the place of NVAE's batch norms: no layer mixes samples, so that a bound is one image's own, the joint
 objective's single backward pass is exact, and a batch split over processes gives the gradients of the joined one.
@@ -72,44 +72,6 @@ class DecoderCell(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Shape [B, width, H, W]."""
         return x + BRANCH * torch.as_tensor(self.branch(x))
-
-
-class SpectralNorms(nn.Module):
-    r"""sum over convolutions of sigma_max(W), W of shape [out, in k k]: NVAE's spectral regularisation.
-
-    Largest singular values by power iteration, u <- W v / |W v|, v <- W^T u / |W^T u|, sigma = u^T W v, whose vectors
-    are kept from step to step; they get no gradient, W does.
-
-    Args:
-        module: whose convolutions are meant.
-        iterations: power iterations a call while training.
-    """
-
-    def __init__(self, module: nn.Module, iterations: int = 4) -> None:
-        super().__init__()
-        self.iterations = iterations
-        # a list: the convolutions stay where they are in the module tree
-        self._layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
-        for number, layer in enumerate(self._layers):
-            size = layer.weight.flatten(1).shape[1]
-            start = 1.0 + torch.arange(size) % 7
-            self.register_buffer(f"v{number}", start / start.norm())
-
-    def forward(self) -> Tensor:
-        """The sum, shape []."""
-        total = self._layers[0].weight.new_zeros(())
-        for number, layer in enumerate(self._layers):
-            matrix = layer.weight.flatten(1).float()
-            v: Tensor = getattr(self, f"v{number}")
-            with torch.no_grad():
-                for _ in range(self.iterations):
-                    u = nn.functional.normalize(matrix @ v, dim=0)
-                    v = nn.functional.normalize(matrix.T @ u, dim=0)
-                if self.training:
-                    getattr(self, f"v{number}").copy_(v)
-                u = nn.functional.normalize(matrix @ v, dim=0)
-            total = total + u @ matrix @ v
-        return total
 
 
 def group_norm(width: int) -> nn.GroupNorm:

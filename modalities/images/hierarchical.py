@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from latentgen.autoencoder import Autoencoder
 from latentgen.distributions import DiagonalGaussian, Likelihood
+from latentgen.nn.spectral import SpectralNorms, largest_gains
 from latentgen.tensors import Batch
 
-from .cells import DecoderCell, EncoderCell, SpectralNorms, group_norm
+from .cells import DecoderCell, EncoderCell, group_norm
 from .networks import (
     WIDEST,
     Enlarge,
@@ -82,7 +83,8 @@ class HierarchicalAutoencoder(Autoencoder):
         binary: whether the data are black and white.
         balance: scale the gradients of the larger scales' KLs by how many nats a group holds for its size, so that none
             is left unused early on (NVAE, Section 3.2); values stay as they are.
-        spectral: weight of the spectral norms of all convolutions, subtracted from ln p(x | z) while training.
+        spectral: weight of the spectral norms of all convolutions and the largest gains of all norms, subtracted from
+            ln p(x | z) while training.
         min_std: least standard deviation of a posterior, latent units.
 
     Raises:
@@ -227,7 +229,7 @@ class HierarchicalPixels:
         if kls:
             value = value - self._balanced(torch.stack(kls)).sum(dim=0)
         if own.training and own.norms is not None:
-            value = value - own.spectral * own.norms()
+            value = value - own.spectral * (own.norms() + largest_gains(own))
         return value
 
     def sample(self) -> Batch:

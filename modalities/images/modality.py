@@ -57,7 +57,7 @@ class Images(Modality):
         architecture: of the autoencoder: "small", or "nvae" for a hierarchical one (grids only).
         groups: of "nvae": latent groups at each scale from the smallest up; those of the first one, ``latent`` channels
             each, are what the prior models.
-        spectral: of "nvae": weight of the convolutions' spectral norms while training.
+        spectral: of "nvae": weight of the convolutions' spectral norms and the norms' largest gains while training.
         features: a classifier's file (see ``modalities.images.classifier``), whose hidden layer is the feature map of
             all figures; None takes pixels averaged to 8 x 8.
         seed: of binarisation.
