@@ -72,24 +72,26 @@ def test_a_configuration_is_short_explained_and_whole(path: Path) -> None:
     assert content["run"] == f"runs/{path.stem}"
 
 
-PUBLISHED = {  # initial mixing logit, share of warm-up, last rate of the autoencoder over its first
-    "mnist_lsgm": (-6.0, 20 / 800, 0.1),
-    "omniglot_lsgm": (-6.0, 20 / 1500, 0.1),
-    "celebahq256_lsgm": (-6.0, None, 0.1),
-    "cifar10_lsgm_balanced": (-3.0, None, 0.1),
-    "cifar10_lsgm_best_fid": (-3.0, None, 0.1),
-    "cifar10_lsgm_best_nll": (-3.0, None, 0.1),
+PUBLISHED = {  # initial mixing logit, share of warm-up, last rate over the first, weights of the prior's norms
+    "mnist_lsgm": (-6.0, 20 / 800, 0.1, (0.0, 0.0)),
+    "omniglot_lsgm": (-6.0, 20 / 1500, 0.1, (1e-3, 1e-3)),
+    "celebahq256_lsgm": (-6.0, None, 0.1, (0.01, 0.01)),
+    "cifar10_lsgm_balanced": (-3.0, None, 0.1, (0.0, 0.01)),  # the published sum over convolutions is empty
+    "cifar10_lsgm_best_fid": (-3.0, None, 0.1, (0.0, 0.01)),
+    "cifar10_lsgm_best_nll": (-3.0, None, 0.1, (0.01, 0.01)),
 }
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_reproductions_have_the_published_options(name: str) -> None:
     content = yaml.safe_load(next(path for path in CONFIGS if path.stem == name).read_text(encoding="utf-8"))
-    logit, warmup, final = PUBLISHED[name]
+    logit, warmup, final, norms = PUBLISHED[name]
     recipe, trainer = content["recipe"]["init_args"], content["trainer"]
     assert recipe["parameterisation"] == "mixed" and recipe.get("initial_logit", -3.0) == logit
     assert warmup is None or trainer["warmup"] == pytest.approx(warmup, abs=1e-4)
     assert trainer["final_lr"] == final
+    spectral = recipe.get("spectral", 0.0)
+    assert (spectral, recipe.get("gains", spectral)) == norms
 
 
 STAGES = {  # stage 2: its stage 1, with the last KL weight, the share of the run up to it, steps, and epochs
