@@ -139,6 +139,8 @@ def test_the_same_command_continues_a_run(tmp_path: Path, capfd: pytest.CaptureF
         ("--trainer.steps=0", "steps is 0; it must be at least 1"),
         ("--trainer.lr=high", "trainer.lr: Expected a float. Got value: high"),
         ("--stesp=3", "unrecognized arguments: --stesp=3"),
+        ("--calls=4.5", "calls: expected a list, got 4.5; put it in brackets, such as [2, 4]"),
+        ("--calls=0", "calls is [0]; give whole numbers of at least 1, such as 2,4,10"),
         ("--modality.init_args.data=null", "--modality.init_args.data PATH"),
         ("--modality.init_args.data=nowhere.jsonl", "'nowhere.jsonl', which does not exist"),
     ],
@@ -146,6 +148,15 @@ def test_the_same_command_continues_a_run(tmp_path: Path, capfd: pytest.CaptureF
 def test_a_mistake_is_one_sentence(tmp_path: Path, fails: Any, option: str, message: str) -> None:
     assert message in fails("train", config(tmp_path), option)
     assert not (tmp_path / "run" / "export").exists()
+
+
+def test_calls_are_taken_as_evaluate_takes_them(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    for given, expected in (
+        (["--calls", "4"], [4]), (["--calls=4"], [4]), (["--calls", "2,4"], [2, 4]), (["--calls", "[3]"], [3]),
+        (["--calls+=3"], [2, 3]), ([], [2]),
+    ):
+        assert read_job([path, *given]).settings.calls == expected
 
 
 def test_missing_and_broken_files_are_one_sentence(tmp_path: Path, fails: Any) -> None:

@@ -131,7 +131,7 @@ def read_job(arguments: Sequence[str]) -> Job:
     """
     given = list(arguments)
     trust = TRUST in given
-    given = [argument for argument in given if argument != TRUST]
+    given = [argument for argument in _listed(given) if argument != TRUST]
     config = None
     if given and not given[0].startswith("-"):
         config = Path(given.pop(0))
@@ -148,9 +148,21 @@ def read_job(arguments: Sequence[str]) -> Job:
         where = f"{config}: " if "parsing config" in str(error) else ""
         raise ValueError(where + plain(str(error))) from error
     check_published(built.published)
+    if min(built.calls, default=0) < 1:
+        raise ValueError(f"calls is {built.calls}; give whole numbers of at least 1, such as 2,4,10.")
     default = Path("runs") / (config.stem if config else type(built.modality).__name__.lower())
     run = Path(built.run) if built.run else default
     return Job(built.modality, built.recipe, built.trainer, run, built)
+
+
+def _listed(given: Sequence[str]) -> list[str]:
+    """``--calls 2,4``, as ``latentgen evaluate`` takes it, in the parser's words: ``--calls [2,4]``."""
+    spaced = [False, *(argument == "--calls" for argument in given)]
+    return [
+        re.sub(r"^(--calls=)?(\d+(?:,\d+)*)$", r"\1[\2]", argument)
+        if follows or argument.startswith("--calls=") else argument
+        for argument, follows in zip(given, spaced, strict=False)
+    ]
 
 
 def make_parser() -> ArgumentParser:
@@ -277,6 +289,7 @@ _STRUCTURE = re.compile(
 )
 _REWORDED = (
     (r"<class '(?:[\w.]*\.)?(\w+)'>", r"\1"),
+    (r"Expected a list\. Got value: (.*)", r"expected a list, got \1; put it in brackets, such as [2, 4]"),
     (r"Expected a dot import path string: (.*)", r"no class is called \1, write its full name"),
     (r"is not accepted", "is not accepted; --recipe.help and --modality.help list the options"),
 )
