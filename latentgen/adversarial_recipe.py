@@ -189,6 +189,8 @@ class DDGAN(Recipe):
         self, latents: LatentSpec, condition_dim: int, gate: float = 1.0
     ) -> tuple[DenoisingGANPrior, nn.Module]:
         """A new prior with its generator, whose noise starts at ``gate``, and a new discriminator."""
+        if self.augmentation is not None:
+            self.augmentation.check_shape(latents.shape)
         generator = make_generator(
             latents, self.chain, self.width, self.depth, self.heads, condition_dim, self.expansion, self.noise_dim,
             gate, self.network,

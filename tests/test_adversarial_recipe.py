@@ -17,6 +17,7 @@ from latentgen import (
     MLP,
     Autoencoder,
     DiagonalGaussian,
+    GridAugmentation,
     IdentityAutoencoder,
     JointDDGAN,
     LatentSpec,
@@ -378,6 +379,25 @@ def test_accumulation_and_mixed_precision(recipe, options, tmp_path) -> None:
     assert trainer.skipped == 0
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in trainer.model.parameters())
     assert all(p.isfinite().all() for p in discriminator_of(trainer).parameters())
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (LatentSpec((3, 4, 6), "grid"), "grids are 4 x 6; quarter turns need square ones, pass turn=False"),
+        (LatentSpec((3, 4, 4, 4), "grid"), r"augmentation takes grids \(C, H, W\), leave it out"),
+        (LatentSpec((5,)), r"samples have the shape \(5,\); augmentation takes grids \(C, H, W\), leave it out"),
+    ],
+    ids=str,
+)
+def test_an_augmentation_that_does_not_fit_is_refused_before_the_first_step(spec, said) -> None:
+    recipe = DDGAN(1, **SMALL, augmentation=GridAugmentation())
+    modality = Toy()
+    modality.latents, modality.autoencoder = spec, IdentityAutoencoder
+    with pytest.raises(ValueError, match=said):
+        recipe.prepare(modality)
+    if len(spec.shape) == 3:
+        DDGAN(1, **SMALL, augmentation=GridAugmentation(turn=False)).prepare(modality)
 
 
 def test_options_reach_the_objectives() -> None:

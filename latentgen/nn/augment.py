@@ -180,7 +180,20 @@ class GridAugmentation(Component, nn.Module):
         shapes = [tuple(grid.shape) for grid in grids]
         if len(shapes[0]) != 4 or len(set(shapes)) > 1:
             raise ValueError(f"grids have the shapes {shapes}; give grids of one shape [B, C, H, W].")
-        _, channels, height, width = shapes[0]
+        self.check_shape(shapes[0][1:])
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse what cannot be transformed.
+
+        Args:
+            shape: of one sample.
+
+        Raises:
+            ValueError: if it is no grid (C, H, W), or a transform is switched on that it does not fit.
+        """
+        if len(shape) != 3:
+            raise ValueError(f"samples have the shape {shape}; augmentation takes grids (C, H, W), leave it out.")
+        channels, height, width = shape
         if self.turn and height != width:
             raise ValueError(f"grids are {height} x {width}; quarter turns need square ones, pass turn=False.")
         if (self.hue or self.saturation) and channels != 3:
