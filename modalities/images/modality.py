@@ -23,6 +23,7 @@ from .dataset import REDRAWS, PixelData
 from .features import LowResolutionFeatures, image_figures
 from .hierarchical import HierarchicalAutoencoder
 from .inception import InceptionFeatures
+from .likelihood import WHITE
 from .networks import LIKELIHOODS, ImageAutoencoder, LikelihoodName, PixelAutoencoder, halved
 from .readers import ImageSet, read_images
 from .state import check_state
@@ -239,9 +240,20 @@ class Images(Modality):
         self.__dict__.pop("_known", None)
 
     @property
-    def dimensions(self) -> int:
-        """C H W."""
-        return math.prod(self.shape)
+    def dimensions(self) -> int | None:
+        """C H W; None where grey values count as shares of white draws, which is no likelihood of bytes."""
+        return None if self._counts_shares else math.prod(self.shape)
+
+    @property
+    def _counts_shares(self) -> bool:
+        """Whether the likelihood of black and white pixels is asked of images that have greys, or are not there."""
+        if self.likelihood != "bernoulli" or self.binarize is not None or self.layout == "pixels":
+            return False
+        try:
+            pixels = self.images("test").pixels
+        except (OSError, ValueError):  # no data
+            return True
+        return bool(((pixels > 0) & (pixels < WHITE)).any())
 
     def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
         """Frechet distance, precision, recall and coverage on the feature map."""
@@ -260,8 +272,9 @@ class Images(Modality):
         return {name: BETTER[name] for name in ("frechet", "precision", "recall", "coverage")}
 
     def notes(self) -> list[str]:
-        """The feature map's name."""
-        return [f"figures on features: {self._map.name}."]
+        """The feature map's name, and that a likelihood of black and white pixels is none of grey ones."""
+        shares = "likelihood bernoulli counts a grey value as a share of white draws: no NELBO is one of bytes."
+        return [f"figures on features: {self._map.name}.", *([shares] if self._counts_shares else [])]
 
     def render(self, batch: Batch, path: Path) -> None:
         """Draw the first 16 images."""

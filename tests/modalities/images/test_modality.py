@@ -108,6 +108,24 @@ def test_every_table_names_the_feature_map() -> None:
     assert f"\nfigures on features: {label}.\n" in format_table(measure()) + "\n"
 
 
+def test_bits_per_dimension_are_those_of_a_likelihood() -> None:
+    """A Bernoulli likelihood of grey values is none of bytes; of black and white images it is one."""
+    grey = Images(likelihood="bernoulli", limit=30, width=8)
+    model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(grey).model
+    result = evaluate(model, samples=8, calls=[2], reference=20)
+    assert grey.dimensions is None
+    assert all(found["bits_per_dim"] is None for found in result["likelihood"].values())
+    assert not any("bits" in note for note in result["notes"])
+    assert sum("no NELBO is one of bytes" in note for note in result["notes"]) == 1
+    black_and_white = 255 * torch.randint(0, 2, (20, 1, 8, 8), dtype=torch.uint8)
+    for proper in (
+        Images(likelihood="bernoulli", binarize="dynamic"), Images(), Images(black_and_white, likelihood="bernoulli"),
+        Images(likelihood="bernoulli", layout="pixels"),
+    ):
+        assert proper.dimensions == 64
+        assert not any("bytes" in note for note in proper.notes())
+
+
 def test_models_in_pixel_space_train(tmp_path: Path) -> None:
     images = Images(layout="pixels", limit=40)
     prepared = latentgen.DDGAN(2, width=16, depth=1, discriminator_depth=1).prepare(images)
