@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .component import Component
 from .distributions import DiagonalGaussian, Likelihood, NormalLikelihood
+from .evaluating import evaluating
 from .tensors import Batch, item_mask
 
 
@@ -134,6 +135,35 @@ class StandardizedAutoencoder(Autoencoder):
         finite = mean.isfinite().all() & std.isfinite().all()
         self.mean.copy_(torch.where(finite, mean, self.mean))
         self.std.copy_(torch.where(finite, std, self.std))
+
+
+@torch.no_grad()
+def channel_divergences(autoencoder: Autoencoder, batches: Iterable[Batch], channel_axis: int = -1) -> Tensor:
+    """KL(q(z | x) || N(0, I)) of every channel, nats an example: over all items or cells, mean over examples.
+
+    Args:
+        autoencoder: one that was trained with the prior N(0, I).
+        batches: training data.
+        channel_axis: as in :class:`StandardizedAutoencoder`.
+
+    Returns:
+        Shape [C], float64.
+
+    Raises:
+        ValueError: if there is no batch.
+    """
+    sums, count = [], 0
+    with evaluating(autoencoder):
+        for batch in batches:
+            q = autoencoder.encode(batch)
+            mean, std = (value.movedim(channel_axis, -1).double() for value in (q.mean, q.std))
+            kl = 0.5 * (mean**2 + std**2 - 1) - std.log()
+            kl = kl if q.mask is None else kl * item_mask(q.mask, kl)
+            sums.append(kl.flatten(0, -2).sum(0))
+            count += len(mean)
+    if not sums:
+        raise ValueError("batches is empty; measuring channels needs at least one batch of training data.")
+    return torch.stack(sums).sum(0) / count
 
 
 def _over_processes(sums: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

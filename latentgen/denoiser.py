@@ -127,22 +127,35 @@ class MixedDenoiser(Denoiser):
         process: the forward process.
         latents: what the latent looks like.
         initial_logit: start of the mixing logits; -3 and -6 are the published ones.
+        partial: whether channels can be left out: where the buffer ``active``, stored with the model, is False, the
+            prediction is c alone, a prior N(0, s^2) that stays, and the network sees zeros.
     """
 
+    active: Tensor | None
+
     def __init__(
-        self, network: nn.Module, process: Process, latents: LatentSpec, initial_logit: float = -3.0
+        self,
+        network: nn.Module,
+        process: Process,
+        latents: LatentSpec,
+        initial_logit: float = -3.0,
+        partial: bool = False,
     ) -> None:
         super().__init__(network, process)
         trailing = len(latents.shape) - 1 if latents.layout == "grid" else 0
         shape = (latents.channels, *([1] * trailing))
         self.logit = nn.Parameter(torch.full(shape, float(initial_logit)))
+        self.register_buffer("active", torch.ones(shape, dtype=torch.bool) if partial else None)
 
     def noise(
         self, z_t: Tensor, t: Tensor, mask: Tensor | None, condition: Tensor | None, previous: Tensor | None = None
     ) -> Tensor:
         """(1 - a) c + a F."""
-        mix = self.logit.sigmoid()
-        return (1 - mix) * self.normal_noise(z_t, t) + mix * self.residual(z_t, t, mask, condition, previous)
+        mix, seen = self.logit.sigmoid(), z_t
+        if self.active is not None:
+            mix, seen = mix * self.active, z_t * self.active
+            previous = None if previous is None else previous * self.active
+        return (1 - mix) * self.normal_noise(z_t, t) + mix * self.residual(seen, t, mask, condition, previous)
 
 
 class VelocityDenoiser(Denoiser):

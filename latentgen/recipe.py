@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 from .architecture import Architecture, TransformerArchitecture
-from .autoencoder import Autoencoder, StandardizedAutoencoder
+from .autoencoder import Autoencoder, StandardizedAutoencoder, channel_divergences
 from .component import Component, require_kind
 from .denoiser import Denoiser, MixedDenoiser, NoiseDenoiser, VelocityDenoiser
 from .latents import LatentSpec
@@ -55,6 +58,7 @@ def make_denoiser(
     self_condition: bool = False,
     network: Architecture | None = None,
     initial_logit: float = -3.0,
+    active: Tensor | None = None,
 ) -> Denoiser:
     """The shared transformer, or another network, as a denoiser.
 
@@ -70,13 +74,17 @@ def make_denoiser(
         self_condition: whether the network takes its own earlier prediction of z_0.
         network: another architecture; width, depth, heads and expansion are then its own.
         initial_logit: start of the mixing logits of "mixed".
+        active: the channels that "mixed" predicts, bool [C]; the others keep a normal prior. None is all.
     """
     if parameterisation not in ("velocity", "mixed", "noise"):
         raise ValueError(f"parameterisation is {parameterisation!r}; choose velocity, mixed or noise.")
     chosen = network if network is not None else TransformerArchitecture(width, depth, heads, expansion)
     built = chosen.network(latents, condition_dim, self_condition)
     if parameterisation == "mixed":
-        return MixedDenoiser(built, process, latents, initial_logit)
+        mixed = MixedDenoiser(built, process, latents, initial_logit, partial=active is not None)
+        if active is not None and mixed.active is not None:
+            mixed.active.copy_(active.view_as(mixed.active))
+        return mixed
     return (VelocityDenoiser if parameterisation == "velocity" else NoiseDenoiser)(built, process)
 
 
@@ -163,9 +171,13 @@ class LSGM(Recipe):
         spectral: weight of the spectral norms of the prior's convolutions, or of a transformer's linear layers; 0 is
             without.
         gains: weight of the largest gains of its norms; as ``spectral`` unless given.
+        drop_inactive: nats an example, .1 is published: channels whose divergence from N(0, I) is at most that in
+            ``autoencoder``, trained by :class:`VAE`, keep that normal prior and are hidden from a "mixed" network. From
+            scratch, and at 0, none is.
 
     Raises:
-        ValueError: if ``prior`` is given without ``autoencoder``, or a weight is negative.
+        ValueError: if ``prior`` is given without ``autoencoder``, a weight is negative, channels are dropped from
+            another parameterisation, or all of them are.
     """
 
     def __init__(
@@ -188,9 +200,17 @@ class LSGM(Recipe):
         initial_logit: float = -3.0,
         spectral: float = 0.0,
         gains: float | None = None,
+        drop_inactive: float = 0.0,
     ) -> None:
         checked_weights(spectral, gains)
-        self.spectral, self.gains = spectral, gains
+        if not 0 <= drop_inactive < math.inf:
+            raise ValueError(f"drop_inactive is {drop_inactive}; give nats of at least 0, 0 keeps every channel.")
+        if drop_inactive and (parameterisation != "mixed" or prior is not None):
+            raise ValueError(
+                f"drop_inactive is {drop_inactive} for parameterisation {parameterisation!r} and prior {prior!r}; it "
+                "needs 'mixed' and a new prior, give 0."
+            )
+        self.spectral, self.gains, self.drop_inactive = spectral, gains, drop_inactive
         if prior is not None and autoencoder is None:
             raise ValueError("prior is given without autoencoder; give the one whose latents it learned as well.")
         for name, value, kind in (
@@ -212,19 +232,33 @@ class LSGM(Recipe):
     def prepare(self, modality: Modality) -> Prepared:
         """``JointELBO`` alone."""
         autoencoder = modality.autoencoder() if self.autoencoder is None else trained_autoencoder(self.autoencoder)
+        active = self._active(modality, autoencoder)
         if self.momentum > 0:
             scaled = standardized(autoencoder, modality.latents, self.momentum)
             if self.autoencoder is not None:  # its latents have a scale already, which the prior should not see change
                 scaled.fit(batches(modality, modality.dataset("train"), limit=4096))
             autoencoder = scaled
-        prior = self._prior(modality) if self.prior is None else trained_prior(self.prior, modality.latents)
+        prior = self._prior(modality, active) if self.prior is None else trained_prior(self.prior, modality.latents)
         objective = JointELBO(
             autoencoder, prior, self.weighting, self.times, self.kl_weight, prior_times=self.prior_times,
             spectral=self.spectral, gains=self.gains,
         )
         return Prepared(LatentGenerativeModel(modality, autoencoder, prior), [objective])
 
-    def _prior(self, modality: Modality) -> ScorePrior:
+    def _active(self, modality: Modality, autoencoder: Autoencoder) -> Tensor | None:
+        """Which channels the prior learns, bool [C]; None is all."""
+        if not self.drop_inactive or self.autoencoder is None:
+            return None
+        data = batches(modality, modality.dataset("train"), limit=1024)
+        found = channel_divergences(autoencoder, data, 1 if modality.latents.layout == "grid" else -1)
+        if not (found > self.drop_inactive).any():
+            raise ValueError(
+                f"drop_inactive is {self.drop_inactive}, and no channel of autoencoder holds more, at most "
+                f"{float(found.max()):.2g} nats; give less, or train the autoencoder with a smaller kl_weight."
+            )
+        return found > self.drop_inactive
+
+    def _prior(self, modality: Modality, active: Tensor | None) -> ScorePrior:
         """A new one."""
         denoiser = make_denoiser(
             modality.latents,
@@ -238,6 +272,7 @@ class LSGM(Recipe):
             self.self_condition,
             self.network,
             self.initial_logit,
+            active,
         )
         return ScorePrior(modality.latents, denoiser, CONDITION_DROPOUT if modality.condition_dim else 0.0)
 

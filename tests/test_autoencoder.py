@@ -7,7 +7,7 @@ import torch
 from problems import ItemAutoencoder
 from torch import nn
 
-from latentgen.autoencoder import Autoencoder, IdentityAutoencoder, StandardizedAutoencoder
+from latentgen.autoencoder import Autoencoder, IdentityAutoencoder, StandardizedAutoencoder, channel_divergences
 from latentgen.distributions import DiagonalGaussian, NormalLikelihood
 from latentgen.tensors import Batch
 
@@ -140,6 +140,22 @@ def test_a_constant_channel_stays_finite():
     standardized = StandardizedAutoencoder(Given(), 2)
     standardized.fit([batch])
     assert standardized.encode(batch).mean.isfinite().all()
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_divergences_of_channels_add_up_to_that_of_the_latent(axis):
+    mean, std = torch.randn(6, 4, 3), torch.rand(6, 4, 3) + 0.1
+    mean[..., 1], std[..., 1] = 0.0, 1.0
+    mask = torch.arange(4) < torch.tensor([4, 3, 1, 2, 4, 4]).unsqueeze(1) if axis == -1 else None
+    batch = {"mean": mean.movedim(-1, axis), "std": std.movedim(-1, axis)} | ({} if mask is None else {"mask": mask})
+    parts = [{key: value[part] for key, value in batch.items()} for part in (slice(0, 4), slice(4, 6))]
+    found = channel_divergences(Given(), parts, axis)
+    expected = DiagonalGaussian(batch["mean"], batch["std"], mask).kl_to_normal().mean()
+    assert found.sum().item() == pytest.approx(expected.item(), rel=1e-5)
+    assert found[1] == 0
+    assert found[0] > 0.1
+    with pytest.raises(ValueError, match="batches is empty; measuring channels"):
+        channel_divergences(Given(), [], axis)
 
 
 def test_no_data_is_refused():

@@ -72,6 +72,7 @@ def test_a_configuration_is_short_explained_and_whole(path: Path) -> None:
     assert content["run"] == f"runs/{path.stem}"
 
 
+DROPS = ("mnist_lsgm", "omniglot_lsgm", "celebahq256_lsgm")
 PUBLISHED = {  # initial mixing logit, share of warm-up, last rate over the first, weights of the prior's norms
     "mnist_lsgm": (-6.0, 20 / 800, 0.1, (0.0, 0.0)),
     "omniglot_lsgm": (-6.0, 20 / 1500, 0.1, (1e-3, 1e-3)),
@@ -90,6 +91,7 @@ def test_reproductions_have_the_published_options(name: str) -> None:
     assert recipe["parameterisation"] == "mixed" and recipe.get("initial_logit", -3.0) == logit
     assert warmup is None or trainer["warmup"] == pytest.approx(warmup, abs=1e-4)
     assert trainer["final_lr"] == final
+    assert recipe.get("drop_inactive", 0.0) == (0.1 if name in DROPS else 0.0)
     spectral = recipe.get("spectral", 0.0)
     assert (spectral, recipe.get("gains", spectral)) == norms
 

@@ -134,6 +134,34 @@ def test_mixing_is_learned_for_every_channel(latents, shape):
     assert denoiser(z, torch.full((2,), 0.5)).eps.shape == z.shape
 
 
+@pytest.mark.parametrize("latents", [LatentSpec((3, 2), "set"), LatentSpec((2, 3, 4), "grid")])
+def test_a_channel_left_out_keeps_its_normal_prior_and_is_unseen(latents):
+    process, axis = SHIPPED["vp"], 1 if latents.layout == "grid" else -1
+
+    class Reads(nn.Module):
+        self_condition = True
+
+        def forward(self, z, log_snr, mask, condition, previous):
+            return (z + previous).sum(axis, keepdim=True).expand_as(z)
+
+    denoiser = MixedDenoiser(Reads(), process, latents, initial_logit=0.0, partial=True)
+    whole = MixedDenoiser(Reads(), process, latents, initial_logit=0.0)
+    z_t, t, previous = torch.randn(5, *latents.shape), torch.full((5,), 0.5), torch.randn(5, *latents.shape)
+    assert torch.equal(denoiser(z_t, t, previous=previous).eps, whole(z_t, t, previous=previous).eps)
+    denoiser.active[0] = False
+    eps, normal = denoiser(z_t, t, previous=previous).eps, denoiser.normal_noise(z_t, t)
+    assert torch.equal(eps.select(axis, 0), normal.select(axis, 0))
+    assert not torch.allclose(eps.select(axis, 1), normal.select(axis, 1))
+    other, before = z_t.clone(), previous.clone()
+    other.select(axis, 0).add_(3.0)
+    before.select(axis, 0).add_(3.0)
+    assert torch.equal(denoiser(other, t, previous=before).eps.select(axis, 1), eps.select(axis, 1))
+    again = MixedDenoiser(Reads(), process, latents, partial=True)
+    again.load_state_dict(denoiser.state_dict())
+    assert again.active.flatten().tolist() == [False, True]
+    assert "active" not in whole.state_dict()
+
+
 def test_velocity_networks_target_has_unit_variance_at_every_time(process):
     """F* = (eps - c) / k for z_0 of standard deviation s: linear in (z_0, eps), so the variance is exact."""
     t = torch.linspace(max(process.t_min, 1e-3), 1, 30, dtype=torch.float64)

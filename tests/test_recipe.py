@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy import Toy
+from toy import Toy, ToyAutoencoder
 
 import latentgen
 from latentgen.recipe import make_denoiser
@@ -73,6 +73,38 @@ def test_the_norm_penalty_is_an_option() -> None:
     assert (objective.spectral, objective.gains, objective.norms) == (0.0, 1e-2, None)
     with pytest.raises(ValueError, match=r"spectral is -0\.1"):
         latentgen.LSGM(spectral=-0.1)
+
+
+def one_channel(used: int = 0) -> ToyAutoencoder:
+    """An autoencoder whose other channel is N(0, 1) whatever the data."""
+    autoencoder = ToyAutoencoder()
+    last = autoencoder.encoder.layers[-1]
+    with torch.no_grad():
+        last.bias[used::2] = torch.tensor([1.0, -2.0])
+        last.weight[1 - used :: 2] = 0.0
+        last.bias[1 - used :: 2] = 0.0
+    return autoencoder
+
+
+def test_channels_that_stage_1_does_not_use_are_left_out_and_stay_so(tmp_path: Path) -> None:
+    options = {"parameterisation": "mixed", "width": 16, "depth": 1, "heads": 2, "drop_inactive": 0.1}
+    recipe = latentgen.LSGM(**options, autoencoder=one_channel())
+    model = fit(recipe, tmp_path / "run")
+    with pytest.warns(UserWarning, match="resumed with other options"):  # and from one that uses the other
+        resumed = fit(latentgen.LSGM(**options, autoencoder=one_channel(1)), tmp_path / "run", steps=5)
+    for found in (model, resumed, latentgen.load(tmp_path / "run")):
+        assert found.prior.denoiser.active.tolist() == [True, False]
+    assert latentgen.LSGM(**options).prepare(Toy()).model.prior.denoiser.active is None
+
+
+def test_dropping_channels_that_cannot_be_dropped_is_refused() -> None:
+    mixed = {"parameterisation": "mixed", "autoencoder": one_channel()}
+    with pytest.raises(ValueError, match=r"drop_inactive is 99\.0, and no channel of autoencoder holds more"):
+        latentgen.LSGM(**mixed, drop_inactive=99.0).prepare(Toy())
+    with pytest.raises(ValueError, match=r"drop_inactive is -1\.0; give nats of at least 0"):
+        latentgen.LSGM(**mixed, drop_inactive=-1.0)
+    with pytest.raises(ValueError, match="parameterisation 'velocity' and prior None; it needs 'mixed'"):
+        latentgen.LSGM(drop_inactive=0.1)
 
 
 def test_unknown_parameterisation() -> None:
