@@ -52,7 +52,8 @@ def make_generator(
 ) -> Generator:
     """The generator that fits a latent: a residual MLP for vectors, the shared transformer for everything else.
 
-    Arguments as in :func:`latentgen.recipe.make_denoiser`; ``noise_dim`` and ``gate`` as in :class:`Generator`.
+    Arguments as in :func:`latentgen.parameterisation.make_denoiser`; ``noise_dim`` and ``gate`` as in
+    :class:`Generator`.
     """
     vector = latents.layout == "vector"
     if network is None:

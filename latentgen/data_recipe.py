@@ -7,9 +7,10 @@ from .autoencoder import Autoencoder, IdentityAutoencoder
 from .modality import Modality
 from .model import LatentGenerativeModel
 from .objective import ScoreMatching
+from .parameterisation import Parameterisation, make_denoiser
 from .prior import ScorePrior
 from .process import VPSDE, Process
-from .recipe import CONDITION_DROPOUT, Parameterisation, Prepared, Recipe, make_denoiser, standardized
+from .recipe import CONDITION_DROPOUT, Prepared, Recipe, standardized
 from .stream import batches
 from .times import TimeSampler, UniformTimes
 from .weighting import UnweightedWeighting, Weighting

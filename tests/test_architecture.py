@@ -13,7 +13,7 @@ FLOORS = [
      "conditions", "signals", "class_names", "export"},
     {"process", "weighting", "times", "chain"},
     {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "matching", "gan_prior", "architecture",
-     "inpainting", "interpolation", "joining", "reading"},
+     "parameterisation", "inpainting", "interpolation", "joining", "reading"},
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
      "optimizers", "training_options", "launch", "collapse", "encoded"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "training_state", "progress", "table", "plots"},

@@ -18,7 +18,7 @@ from latentgen import (
     VectorArchitecture,
     VectorNetwork,
 )
-from latentgen.recipe import make_denoiser
+from latentgen.parameterisation import make_denoiser
 
 GRID = LatentSpec((2, 8, 6), "grid")
 SMALL_UNET = UNetArchitecture(8, (1, 2), 1, (4,), heads=2)

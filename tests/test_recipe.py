@@ -9,7 +9,7 @@ import torch
 from toy import Toy, ToyAutoencoder
 
 import latentgen
-from latentgen.recipe import make_denoiser
+from latentgen.parameterisation import make_denoiser
 from modalities.graphs import Graphs
 
 PROCESSES = [latentgen.VPSDE(), latentgen.SubVPSDE(), latentgen.GeometricVPSDE(), latentgen.VESDE()]
