@@ -27,7 +27,7 @@ from .grammar import accepts
 from .likelihood import BOS, EOS, PAD, until_end
 from .networks import DecoderName, SentenceAutoencoder
 from .readers import kept, read_labelled
-from .tokenizer import Tokenizer
+from .tokenizer import LEAST, Tokenizer
 
 
 class Text(Modality):
@@ -100,6 +100,8 @@ class Text(Modality):
         wrong = next((name for name, size in sizes.items() if size is not None and size < 1), None)
         if wrong is not None:
             raise ValueError(f"{wrong} is {sizes[wrong]}; give 1 or more.")
+        if vocabulary < LEAST and tokenizer is None and pretrained is None:
+            raise ValueError(f"vocabulary is {vocabulary}; give at least {LEAST}, every byte is a token.")
         if not 0 <= token_dropout < 1:
             raise ValueError(f"token_dropout is {token_dropout}; it is a share of the words, 0 or more and below 1.")
         if length < 2:

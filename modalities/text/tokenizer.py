@@ -14,6 +14,8 @@ from .likelihood import BOS, EOS, PAD
 
 SPECIAL = ("<pad>", "<s>", "</s>")
 """Of a trained tokenizer, in the order of their numbers PAD, BOS, EOS."""
+LEAST = 256 + len(SPECIAL)
+"""Tokens of the smallest trained tokenizer: bytes and special ones."""
 
 
 class Tokenizer:
@@ -54,8 +56,8 @@ class Tokenizer:
 
         if not sentences:
             raise ValueError("sentences is empty; a tokenizer is trained on at least one.")
-        if size < 256 + len(SPECIAL):
-            raise ValueError(f"size is {size}; give at least {256 + len(SPECIAL)}, every byte is a token.")
+        if size < LEAST:
+            raise ValueError(f"size is {size}; give at least {LEAST}, every byte is a token.")
         inner = Inner(models.BPE())
         inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         inner.decoder = decoders.ByteLevel()

@@ -153,6 +153,7 @@ def test_shares_and_units() -> None:
     [
         ({"decoder": "serial"}, "choose parallel"),
         ({"length": 1}, "2 or more"),
+        ({"vocabulary": 258}, "vocabulary is 258; give at least 259, every byte is a token"),
         ({"tokens": 0}, "tokens is 0; give 1 or more"),
         ({"limit": -1}, "limit is -1; give 1 or more"),
         ({"train_size": 0}, "train_size is 0; give 1 or more"),
