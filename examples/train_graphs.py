@@ -32,6 +32,7 @@ def arguments() -> argparse.Namespace:
         "random given the blocks; the KL weight then rises late, and 0.3 is a good one")
     add("--corruption", type=float, default=0.0, help="largest probability with which the encoder sees a pair drawn "
         "anew in training: for models that mend the samples of others by model.reread")
+    add("--condition", choices=("label",), default=None, help="train a class-conditional model, by graph_label")
     add("--protocol", choices=("spectre", "gdss", "molecules"), default="spectre", help="figures to compute")
     add("--valid", default="connected", help="validity rule: connected, planar, tree, sbm_lite, community")
     add("--samples", type=int, default=1000, help="graphs generated for each row of the table")
@@ -48,7 +49,8 @@ def main() -> None:
     torch.manual_seed(args.seed)
     run = args.run or Path("runs") / f"graphs-{Path(args.data).stem}"
     graphs = Graphs(
-        data=args.data, protocol=args.protocol, valid=args.valid, draws=args.draws, corruption=args.corruption
+        data=args.data, protocol=args.protocol, valid=args.valid, draws=args.draws, corruption=args.corruption,
+        condition=args.condition,
     )
     for note in graphs.collection.notes:
         print(note)

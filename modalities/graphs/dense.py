@@ -120,12 +120,15 @@ class DenseGraphs(Dataset[Batch]):
     Args:
         graphs: Simple undirected graphs, as in `to_batch`.
         max_nodes: Number of nodes N of a single item; the largest graph's when left out.
+        condition: A row for each graph, float32 [n, K]; items then have `condition` too.
 
     Raises:
         ValueError: If there is no graph, one is too large, or one is not simple and undirected.
     """
 
-    def __init__(self, graphs: Sequence[Data], max_nodes: int | None = None) -> None:
+    def __init__(
+        self, graphs: Sequence[Data], max_nodes: int | None = None, condition: Tensor | None = None
+    ) -> None:
         largest = max((int(graph.num_nodes or 0) for graph in graphs), default=0)
         self.max_nodes = largest if max_nodes is None else max_nodes
         _refuse_bytes(len(graphs) * self.max_nodes**2)
@@ -135,6 +138,7 @@ class DenseGraphs(Dataset[Batch]):
         self.nodes = torch.cat([part["nodes"] for part in parts])
         self.edges = torch.cat([part["edges"] for part in parts])
         self.sizes = torch.cat([part["mask"].sum(dim=1) for part in parts])
+        self.condition = condition
 
     def __len__(self) -> int:
         """Number of graphs."""
@@ -163,11 +167,12 @@ class DenseGraphs(Dataset[Batch]):
 
     def _gather(self, indices: list[int], size: int) -> Batch:
         """The graphs at these positions, cut to `size` nodes."""
-        return {
+        batch = {
             "nodes": self.nodes[indices, :size].long(),
             "edges": self.edges[indices, :size, :size].long(),
             "mask": torch.arange(size) < self.sizes[indices, None],
         }
+        return batch if self.condition is None else {**batch, "condition": self.condition[indices]}
 
 
 def _plain(graph: Data, n: int) -> Data:

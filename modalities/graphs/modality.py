@@ -13,11 +13,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from latentgen.autoencoder import Autoencoder
+from latentgen.class_names import PACKED, pack_names, unpack_names
 from latentgen.latents import LatentSpec
 from latentgen.metrics import FeatureMap
 from latentgen.modality import Modality
 from latentgen.tensors import Batch
 
+from .classes import class_names, one_hot_classes
 from .dense import DenseGraphs, from_batch
 from .features import RandomGINFeatures
 from .generators import GENERATORS
@@ -55,9 +57,10 @@ class Graphs(Modality):
             are random given a few numbers, such as block models, whose latents need not carry every edge.
         corruption: largest probability with which the encoder sees a pair or a node drawn anew in training, see
             ``GraphAutoencoder``; for models that mend samples of others by ``model.reread``.
+        condition: "label" trains a class-conditional model, by the labels of whole graphs.
 
     Raises:
-        ValueError: if ``protocol`` is unknown, or ``corruption`` not in [0, 1].
+        ValueError: if ``protocol`` or ``condition`` is unknown, or ``corruption`` not in [0, 1].
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Graphs(Modality):
         limit: int | None = None,
         draws: bool = False,
         corruption: float = 0.0,
+        condition: Literal["label"] | None = None,
     ) -> None:
         if protocol not in ("gdss", "spectre", "molecules"):
             raise ValueError(f"protocol is {protocol!r}; choose gdss, spectre or molecules.")
@@ -87,7 +91,9 @@ class Graphs(Modality):
         self.limit_nodes, self.options, self.limit = max_nodes, dict(options or {}), limit
         if not 0 <= corruption <= 1:
             raise ValueError(f"corruption is {corruption}; give a largest probability, in [0, 1].")
-        self.draws, self.corruption = draws, corruption
+        if condition not in ("label", None):
+            raise ValueError(f"condition is {condition!r}; choose label, or leave it out.")
+        self.draws, self.corruption, self.condition = draws, corruption, condition
         self._state: dict[str, Tensor] = {}
 
     @cached_property
@@ -132,11 +138,35 @@ class Graphs(Modality):
             self._state["kinds"] = torch.tensor(kinds)
             if self.collection.node_labels or self.collection.edge_labels:
                 self._state[LABELS] = pack_labels(self.collection.node_labels, self.collection.edge_labels)
+            if self.condition and (names := class_names(self.collection.select())):
+                self._state[PACKED] = pack_names(names)
         return self._state["sizes"]
 
+    @property
+    def classes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Labels of whole graphs, as words, in rising order: those that a class-conditional model knows."""
+        return unpack_names(self._state.get(PACKED)) if self.condition and len(self.sizes) else ()
+
+    @property
+    def condition_dim(self) -> int:  # type: ignore[override]
+        """Number of classes of a class-conditional model, else 0.
+
+        Raises:
+            ValueError: if the model is to be class-conditional, and the data have fewer than two classes.
+        """
+        if self.condition is None:
+            return 0
+        if len(self.classes) < 2:
+            raise ValueError(
+                f"condition is {self.condition!r}, and the graphs have {len(self.classes)} classes; give graphs a "
+                "graph_label (PyG: y) of two kinds or more, or leave condition out."
+            )
+        return len(self.classes)
+
     def state(self) -> dict[str, Tensor]:
-        """``sizes`` (node-count distribution), ``kinds`` (numbers of node and edge types) perhaps ``labels``."""
-        return {"sizes": self.sizes, **{name: self._state[name] for name in ("kinds", LABELS) if name in self._state}}
+        """``sizes`` (node-count distribution), ``kinds`` (numbers of types), perhaps ``labels``, classes' ``names``."""
+        assert len(self.sizes)
+        return {name: self._state[name] for name in ("sizes", "kinds", LABELS, PACKED) if name in self._state}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state` gave.
@@ -148,7 +178,10 @@ class Graphs(Modality):
 
     def dataset(self, split: str) -> DenseGraphs:
         """Graphs of "train", "valid" or "test"."""
-        return self._dense(split)
+        found = self._dense(split)
+        if self.condition and found.condition is None and self.condition_dim:
+            found.condition = one_hot_classes(self.collection.select(split), self.classes)
+        return found
 
     def _dense(self, split: str) -> DenseGraphs:
         cache: dict[str, DenseGraphs] = self.__dict__.setdefault("_datasets", {})
@@ -158,7 +191,8 @@ class Graphs(Modality):
 
     def collate(self, items: Sequence[Data]) -> Batch:
         """A batch of PyG graphs."""
-        return DenseGraphs(items).__getitems__(list(range(len(items))))
+        given = one_hot_classes(items, self.classes) if self.condition_dim else None
+        return DenseGraphs(items, condition=given).__getitems__(list(range(len(items))))
 
     def autoencoder(self) -> Autoencoder:
         """A permutation-equivariant encoder and a pairwise decoder for this data's types."""

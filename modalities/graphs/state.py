@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import NoReturn
 
 import torch
 from torch import Tensor
+
+from latentgen.class_names import PACKED, count_names
 
 Labels = tuple[int | str, ...]
 NAMES = ("kinds", "sizes")
@@ -17,7 +20,8 @@ TYPES_LIMIT = 256
 
 
 def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Tensor]:
-    """The state of a ``Graphs``: ``sizes`` float [N + 1], shares that sum to 1, ``kinds`` int [2], perhaps ``labels``.
+    """The state of a ``Graphs``: ``sizes`` float [N + 1], shares that sum to 1, ``kinds`` int [2], perhaps ``labels``
+    and ``names``, see :func:`latentgen.class_names.pack_names`.
 
     Args:
         state: the tensors by name.
@@ -26,7 +30,7 @@ def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Te
     Raises:
         ValueError: if a tensor is missing, unknown, or cannot be one that ``Graphs.state`` gave.
     """
-    if not set(NAMES) <= set(state) or (set(state) - {*NAMES, LABELS} and not more):
+    if not set(NAMES) <= set(state) or (set(state) - {*NAMES, LABELS, PACKED} and not more):
         raise ValueError(
             f"state of Graphs must hold {' and '.join(NAMES)}, got {', '.join(sorted(state)) or 'nothing'}; the model "
             "file is not whole, get it again or export the model anew."
@@ -43,6 +47,8 @@ def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Te
         _refuse("kinds", f"numbers of types from 1 to {TYPES_LIMIT}", str(kinds.tolist()))
     if LABELS in state:
         _check_labels(state[LABELS], kinds.tolist())
+    if PACKED in state:
+        count_names(state[PACKED], _refuse)
     return dict(state)
 
 
@@ -74,5 +80,5 @@ def _check_labels(packed: Tensor, kinds: list[int]) -> None:
             _refuse(LABELS, f"none or {count} of them", str(len(part)))
 
 
-def _refuse(name: str, expected: str, given: str) -> None:
+def _refuse(name: str, expected: str, given: str) -> NoReturn:
     raise ValueError(f"state of Graphs: {name} must be {expected}, got {given}; get the model file again.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modalities.graphs.readers.raw import Labels, RawGraph, check_size, label_array, shown
+from modalities.graphs.readers.raw import Labels, RawGraph, check_class, check_size, label_array, shown
 from modalities.graphs.readers.text import numbered_lines
 from modalities.graphs.simple import IntArray
 
@@ -51,19 +51,13 @@ def _parse(where: str, line: str, max_nodes: int | None) -> RawGraph:
         )
     n = check_size(where, record["n"], max_nodes)
     pairs = _pairs(where, record["edges"])
-    label = record.get("graph_label")
-    if label is not None and (type(label) is not int or abs(label) >= 2**63):
-        raise ValueError(
-            f"{where}: graph_label must be an integer, got {shown(label)}; number the "
-            "classes or leave it out."
-        )
     return RawGraph(
         where=where,
         n=n,
         pairs=pairs,
         node_labels=_labels(where, "node_labels", record.get("node_labels"), n),
         edge_labels=_labels(where, "edge_labels", record.get("edge_labels"), len(pairs)),
-        graph_label=label,
+        graph_label=check_class(where, record.get("graph_label")),
         split=record.get("split"),
     )
 

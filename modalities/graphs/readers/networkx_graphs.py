@@ -10,10 +10,11 @@ from xml.etree.ElementTree import ParseError
 import networkx as nx
 import numpy as np
 
-from modalities.graphs.readers.raw import Labels, RawGraph, check_size, label_array, shown
+from modalities.graphs.readers.raw import Labels, RawGraph, check_class, check_size, label_array, shown
 from modalities.graphs.readers.text import numbered_lines
 
 TYPE = "type"
+CLASS = "graph_label"
 GRAPHML = ".graphml"
 EDGE_LISTS = (".edgelist", ".txt")
 LINE_LENGTH_LIMIT = 10_000
@@ -32,6 +33,8 @@ def raw_from_networkx(
 ) -> RawGraph:
     """A networkx graph of any class; the attribute `type` of nodes and edges is their label.
 
+    The graph's own attribute `graph_label` is its class, an integer.
+
     Nodes named 0..n-1 keep their numbers; others are numbered in the order of the graph.
 
     Args:
@@ -41,7 +44,8 @@ def raw_from_networkx(
         passed_over: Receives the names of the attributes that are not read.
 
     Raises:
-        ValueError: If the graph is empty, too large, or only partly labelled.
+        ValueError: If the graph is empty, too large, or only partly labelled, or its class is no
+            integer.
     """
     n = check_size(where, graph.number_of_nodes(), max_nodes)
     names = list(graph)
@@ -60,6 +64,7 @@ def raw_from_networkx(
         both_directions=graph.is_directed(),
         node_labels=_types(where, "node", node_data),
         edge_labels=_types(where, "edge", edge_data),
+        graph_label=check_class(where, graph.graph.get(CLASS)),
     )
 
 

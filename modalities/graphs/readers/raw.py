@@ -134,6 +134,19 @@ def check_size(where: str, n: object, max_nodes: int | None) -> int:
     return n
 
 
+def check_class(where: str, label: object) -> int | None:
+    """The class of a graph, once it is known to be an integer of 64 bits; None stands for no class.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if label is None or (type(label) is int and abs(label) < 2**63):
+        return label
+    raise ValueError(
+        f"{where}: graph_label must be an integer, got {shown(label)}; number the classes or leave it out."
+    )
+
+
 def label_array(where: str, name: str, values: Sequence[object]) -> Labels:
     """Labels as one array of integers or of strings.
 
