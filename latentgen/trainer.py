@@ -20,7 +20,7 @@ from .checkpoint import RunLock, latest_checkpoint, load_latest, save_checkpoint
 from .collapse import CollapseWatch, TrainingDiverged, left_out
 from .component import describe
 from .encoded import EncodedData, check_frozen
-from .launch import make_accelerator
+from .launch import make_accelerator, settled
 from .modality import Dataset
 from .model import LatentGenerativeModel
 from .objective import Objective
@@ -81,7 +81,7 @@ class Trainer:
         if not objectives:
             raise ValueError("objectives is empty; give at least one, for example JointELBO(autoencoder, prior).")
         self.options = options if options is not None else TrainingOptions()
-        self.accelerator = accelerator or make_accelerator(self.options, run)
+        self.accelerator = settled(accelerator or make_accelerator(self.options, run), self.options)
         self.run, self.hooks, self.quiet = Path(run), list(hooks), quiet
         self.model = model.to(self.accelerator.device)
         self.step, self.skipped, self.resumed_from = 0, 0, 0
