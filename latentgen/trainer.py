@@ -21,6 +21,7 @@ from .collapse import CollapseWatch, TrainingDiverged, left_out
 from .component import describe
 from .encoded import EncodedData, check_frozen
 from .launch import make_accelerator, settled
+from .memory import explained
 from .modality import Dataset
 from .model import LatentGenerativeModel
 from .objective import Objective
@@ -110,7 +111,9 @@ class Trainer:
             SystemExit: after SIGTERM, SIGINT or SIGHUP, once the step is done and a checkpoint is written (code 128 +
                 signal).
             RuntimeError: if another process trains in this folder.
+            OutOfMemoryError: if a step needs more memory than there is.
         """
+        self._signal = 0  # of an earlier call, as in a notebook
         self.run.mkdir(parents=True, exist_ok=True)
         lock = RunLock(self.run) if self.accelerator.is_main_process else contextlib.nullcontext()
         state = torch.random.get_rng_state()
@@ -131,11 +134,19 @@ class Trainer:
         return self.accelerator.is_main_process and not self.quiet
 
     def _prepare(self) -> None:
-        for objective in self._objectives:
-            module = torch.compile(objective) if self.options.compile else objective
-            self._wrapped.append(self.accelerator.prepare_model(module))
+        if not self._wrapped:
+            modules = [torch.compile(one) if self.options.compile else one for one in self._objectives]
+            self._wrapped = [self.accelerator.prepare_model(module) for module in modules]
         if self.options.trackers and self.accelerator.is_main_process:
-            self.accelerator.init_trackers("latentgen", config={k: str(v) for k, v in asdict(self.options).items()})
+            try:
+                config = {name: str(value) for name, value in asdict(self.options).items()}
+                self.accelerator.init_trackers("latentgen", config=config)
+            except Exception as error:
+                warnings.warn(
+                    f"trackers {list(self.options.trackers)} did not start ({type(error).__name__}: {error}); the run "
+                    "goes on, its figures are in metrics.jsonl.",
+                    stacklevel=3,
+                )
 
     def _train(self) -> None:
         options, rank, world = self.options, self.accelerator.process_index, self.accelerator.num_processes
@@ -149,7 +160,8 @@ class Trainer:
         log = MetricsLog(self.run / "metrics.jsonl", resumed, enabled=self.accelerator.is_main_process)
         with Progress(options.steps, initial=self.step, enabled=self._shows) as bar:
             while self.step < options.steps:
-                self._update(loader)
+                with explained(options, self.accelerator.device, self.step, self.run):
+                    self._update(loader)
                 self.step += 1
                 self._clock["seconds"] = started[2]["seconds"] + time.perf_counter() - started[0]
                 self._clock["cpu_seconds"] = started[2]["cpu_seconds"] + time.process_time() - started[1]

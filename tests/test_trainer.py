@@ -270,3 +270,55 @@ def test_run_folder_holds_what_a_reader_needs(tmp_path: Path) -> None:
     for name in ("config.yaml", "env.json", "metrics.jsonl", "export/model.safetensors", "export/README.md"):
         assert (tmp_path / name).is_file(), name
     assert "class_path: latentgen.JointELBO" in (tmp_path / "config.yaml").read_text()
+
+
+def test_a_trainer_that_was_stopped_goes_on_when_it_is_called_again(tmp_path: Path) -> None:
+    """As in a notebook, where a cell is interrupted and run again."""
+    fit(tmp_path / "whole", steps=8)
+    stops = [5, 6]
+
+    def interrupt(trainer: latentgen.Trainer) -> None:
+        if trainer.step in stops:
+            stops.remove(trainer.step)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    prepared = prepare()
+    options = latentgen.TrainingOptions(steps=8, batch_size=8, checkpoint_every=5, log_every=4)
+    trainer = latentgen.Trainer(
+        prepared.model, prepared.objectives, tmp_path / "parts", options, [interrupt], quiet=True
+    )
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            trainer.fit()
+    first = trainer.fit().state_dict()
+    assert trainer.step == 8
+    assert_bit_equal(tmp_path / "whole", tmp_path / "parts")
+    first = {name: value.clone() for name, value in first.items()}
+    assert all(torch.equal(value, first[name]) for name, value in trainer.fit().state_dict().items())
+
+
+def test_a_tracker_that_fails_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_account(*_: object, **__: object) -> None:
+        raise OSError("no account")
+
+    monkeypatch.setattr("accelerate.Accelerator.init_trackers", no_account)
+    with pytest.warns(UserWarning, match=r"trackers \['tensorboard'\] did not start \(OSError: no account\)"):
+        assert fit(tmp_path, steps=2, trackers="tensorboard").step == 2
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError("can't allocate memory: 9")]
+)
+def test_memory_that_runs_out_is_one_sentence_with_what_helps(tmp_path: Path, monkeypatch, error) -> None:
+    fit(tmp_path, steps=5)
+    prepared = prepare()
+
+    def full(batch: object) -> None:
+        raise error
+
+    monkeypatch.setattr(prepared.objectives[0], "forward", full)
+    message = "memory of cpu ran out in step 5 with batch_size 8 and precision 'no'; set batch_size to 4 and accumul"
+    with pytest.raises(latentgen.memory.OutOfMemoryError, match=message) as caught:
+        fit(tmp_path, steps=9, prepared=prepared, accumulation=2)
+    assert "or precision to bf16, or take" in str(caught.value) and caught.value.__cause__ is error
+    assert latest_checkpoint(tmp_path).name == "step_00000005"
