@@ -1,4 +1,4 @@
-"""Paths between latents through the noise space of the probability flow, which is a one-to-one code."""
+"""Paths between latents through the noise of a prior: of the probability flow, a one-to-one code, or N(0, I) itself."""
 
 from __future__ import annotations
 
@@ -12,33 +12,45 @@ from .evaluating import evaluating
 from .flow import flow_field, integrate
 from .joining import pad_items, pad_mask
 from .noise import NoiseStream, normal_like
-from .prior import ScorePrior
+from .prior import NormalPrior, ScorePrior
 from .sampler import ProbabilityFlow
 from .tensors import item_mask, over
 
+Coded = ScorePrior | NormalPrior
+"""Priors whose latents have noise as their code."""
 
-def to_noise(prior: ScorePrior, q: DiagonalGaussian, tolerance: float, condition: Tensor | None = None) -> Tensor:
+
+def to_noise(prior: Coded, q: DiagonalGaussian, tolerance: float, condition: Tensor | None = None) -> Tensor:
     """z_1 [B, *E] of the flow that starts at the posterior's mean; masked items are fresh noise."""
+    if isinstance(prior, NormalPrior):
+        return _with_fresh_items(prior, q.mean, q.mask, 1.0)
     with evaluating(prior):
         z = over(prior.process.alpha(prior.process.ends(q.mean)[0]), q.mean) * q.mean
         field = flow_field(prior.denoiser, q.mask, condition)
         z_1 = integrate(field, z, torch.cat(prior.process.ends(z)), tolerance)[-1]
-    if q.mask is None:
+    return _with_fresh_items(prior, z_1, q.mask, prior.process.terminal_std)
+
+
+def _with_fresh_items(prior: Coded, z_1: Tensor, mask: Tensor | None, std: float) -> Tensor:
+    """Noise [B, *E] whose masked items are drawn from the terminal law."""
+    if mask is None:
         return z_1
-    fresh = normal_like(z_1, NoiseStream(0, range(len(z_1)), prior.latents.shape)) * prior.process.terminal_std
-    return torch.where(q.mask.unsqueeze(-1), z_1, fresh)
+    fresh = normal_like(z_1, NoiseStream(0, range(len(z_1)), prior.latents.shape)) * std
+    return torch.where(mask.unsqueeze(-1), z_1, fresh)
 
 
 def from_noise(
-    prior: ScorePrior, z_1: Tensor, mask: Tensor | None, tolerance: float, condition: Tensor | None = None
+    prior: Coded, z_1: Tensor, mask: Tensor | None, tolerance: float, condition: Tensor | None = None
 ) -> Tensor:
     """z_0 [B, *E] of the flow that ends at z_1 [B, *E]."""
+    if isinstance(prior, NormalPrior):
+        return z_1
     with evaluating(prior):
         return ProbabilityFlow(tolerance)(prior.denoiser, z_1, mask=mask, condition=condition)
 
 
 def spherical_path(
-    prior: ScorePrior, ends: Sequence[DiagonalGaussian], conditions: Sequence[Tensor | None], n: int, tolerance: float
+    prior: Coded, ends: Sequence[DiagonalGaussian], conditions: Sequence[Tensor | None], n: int, tolerance: float
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Latents [B, *E] and masks of n points from one posterior to the other, each under the nearer end's condition."""
     items = max(q.mean.shape[1] for q in ends)

@@ -20,7 +20,7 @@ from .joining import join, trim
 from .modality import Modality
 from .noise import NoiseStream, normal_like
 from .pretrained import PretrainedMixin
-from .prior import Prior, ScorePrior
+from .prior import NormalPrior, Prior, ScorePrior
 from .reading import drawn
 from .sampler import GANSampler, Sampler, make_sampler
 from .tensors import Batch
@@ -181,6 +181,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
     def interpolate(self, a: Batch, b: Batch, n: int = 8, tolerance: float = 1e-4) -> list[Batch]:
         """A path from a to b: spherical in the noise space of the probability flow, which is a one-to-one code.
 
+        Under a normal prior the path is spherical in the latents, which are noise themselves.
         Items that only one end has (its mask) are drawn as noise at the other end, and appear or vanish half-way.
         Where examples have a ``condition``, each end is encoded by its own, and points take that of the nearer end.
 
@@ -199,7 +200,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         if len(q_a.mean) != len(q_b.mean):
             raise ValueError(f"a has {len(q_a.mean)} examples and b has {len(q_b.mean)}; give as many of both.")
         given = [self._condition(batch.get("condition"), len(q_a.mean)) for batch in (a, b)]
-        for z, mask in spherical_path(self._score_prior("interpolate"), (q_a, q_b), given, n, tolerance):
+        prior = self.prior if isinstance(self.prior, NormalPrior) else self._score_prior("interpolate")
+        for z, mask in spherical_path(prior, (q_a, q_b), given, n, tolerance):
             path.append(self.read(z, mask, NoiseStream(0, range(len(z)))))
         return path
 
@@ -341,7 +343,10 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
     def _score_prior(self, what: str) -> ScorePrior:
         found = self.prior.score_prior
         if found is None:
-            raise ValueError(f"{what} needs a score prior; this model's prior is {type(self.prior).__name__}.")
+            raise ValueError(
+                f"{what} needs a score prior; this model's prior is {type(self.prior).__name__}: train one on its "
+                "latents (recipes LatentDiffusion, LSGM, or JointDDGAN for both)."
+            )
         return found
 
     def _condition(self, condition: Tensor | None, n: int, guidance: float = 1.0) -> Tensor | None:

@@ -177,6 +177,27 @@ def test_interpolation_between_graphs_of_different_size(graph_model) -> None:
     ]
 
 
+def test_a_plain_vae_interpolates_in_its_latents() -> None:
+    made = latentgen.VAE().prepare(Toy()).model
+    a, b = {"x": torch.randn(5, 2)}, {"x": torch.randn(5, 2)}
+    first, middle, last = made.interpolate(a, b, 3)
+    ends = [made.encode(end).mean for end in (a, b)]
+    for found, z in ((first, ends[0]), (last, ends[1])):
+        torch.testing.assert_close(found["x"], made.decode(z).mode()["x"], atol=1e-4, rtol=0)
+    half = torch.acos(torch.cosine_similarity(*ends, dim=1))[:, None] / 2
+    torch.testing.assert_close(middle["x"], made.decode(sum(ends) / (2 * half.cos())).mode()["x"], atol=1e-3, rtol=1e-3)
+
+
+def test_a_plain_vae_interpolates_between_graphs_of_different_size() -> None:
+    graphs = Graphs(data="trees", train_size=8, test_size=2, options={"nodes": 5}, max_nodes=9)
+    made = latentgen.VAE().prepare(graphs).model
+    a = graphs.dataset("test").__getitems__([0])
+    b = {"nodes": a["nodes"][:, :3], "edges": a["edges"][:, :3, :3], "mask": a["mask"][:, :3]}
+    assert [int(point["mask"].sum()) for point in made.interpolate(a, b, 4)] == [5, 5, 3, 3]
+    with pytest.raises(ValueError, match=r"edit needs a score prior; .* NormalPrior: train one on its latents"):
+        made.edit(a)
+
+
 def test_trajectory_has_one_picture_a_call_and_ends_at_the_sample(model) -> None:
     states = model.trajectory(3, steps=4, seed=5)
     assert len(states) == 4
