@@ -105,16 +105,31 @@ class PretrainedMixin:
         return model
 
     def push_to_hub(self, repository: str, private: bool = True, token: str | None = None) -> str:
-        """Upload the model to the Hugging Face Hub; returns the address of the commit."""
+        """Upload the model to the Hugging Face Hub; returns the address of the commit.
+
+        Raises:
+            ConnectionError: if the hub cannot be reached, or refuses.
+            ValueError: if ``repository`` cannot be a name there.
+        """
         import tempfile
 
         from huggingface_hub import HfApi
 
         api = HfApi(token=token)
-        api.create_repo(repository, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            return str(api.upload_folder(repo_id=repository, folder_path=folder).commit_url)
+            try:
+                api.create_repo(repository, private=private, exist_ok=True)
+                return str(api.upload_folder(repo_id=repository, folder_path=folder).commit_url)
+            except ValueError:
+                raise
+            except Exception as error:  # of whichever HTTP client the hub's library uses
+                reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+                raise ConnectionError(
+                    f"the model was not uploaded to {repository} ({reason}); check the connection, the name "
+                    "(owner/name) and a token that may write (hf auth login, or token=...). save_pretrained writes the "
+                    "same files to a folder."
+                ) from error
 
     def _card(self) -> str:
         config = self.config()

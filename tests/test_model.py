@@ -314,3 +314,21 @@ def test_push_to_hub_uploads_the_saved_folder(model, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     assert model.push_to_hub("me/toy", token="secret") == "https://hub/me/toy"
     assert seen == {"token": "secret", "private": True, "files": ["README.md", "model.safetensors"]}
+
+
+def test_a_hub_that_cannot_be_reached_is_one_sentence(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(error: Exception) -> None:
+        def create(self, name, private, exist_ok) -> None:
+            raise error
+
+        monkeypatch.setattr("huggingface_hub.HfApi.create_repo", create)
+
+    class ConnectError(Exception):
+        """As the hub's client raises one: no OSError."""
+
+    fails(ConnectError("[Errno -2] Name or service not known\n\nmore"))
+    with pytest.raises(ConnectionError, match=r"not uploaded to me/toy \(ConnectError: .* not known\); check the conn"):
+        model.push_to_hub("me/toy")
+    fails(ValueError("Repo id must be"))
+    with pytest.raises(ValueError, match="^Repo id must be"):
+        model.push_to_hub("a/b/c")
