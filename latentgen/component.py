@@ -33,7 +33,11 @@ def _recording(init: Any) -> Any:
     @functools.wraps(init)
     def wrapper(self: Component, *args: Any, **kwargs: Any) -> None:
         if "_init_args" not in self.__dict__:
-            bound = signature.bind(self, *args, **kwargs)
+            try:
+                bound = signature.bind(self, *args, **kwargs)
+            except TypeError as error:
+                known = ", ".join(list(signature.parameters)[1:]) or "no arguments"
+                raise TypeError(f"{type(self).__name__}: {error}; it takes {known}.") from None
             bound.apply_defaults()
             arguments = dict(bound.arguments)
             arguments.pop(next(iter(signature.parameters)))

@@ -138,3 +138,10 @@ def test_wrong_arguments_fail_as_python_does():
         Keep()
     with pytest.raises(TypeError):
         VPSDE(beta=3)
+
+
+def test_a_wrong_argument_names_the_class_and_what_it_takes() -> None:
+    with pytest.raises(TypeError, match=r"^VPSDE: got an unexpected keyword argument 'beta_mx'; it takes beta_min"):
+        VPSDE(beta_mx=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^Grandchild: missing a required argument: 'a'; it takes a, b, c\.$"):
+        Grandchild()

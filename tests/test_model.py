@@ -330,5 +330,5 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(model, monkeypatch: pytest
     with pytest.raises(ConnectionError, match=r"not uploaded to me/toy \(ConnectError: .* not known\); check the conn"):
         model.push_to_hub("me/toy")
     fails(ValueError("Repo id must be"))
-    with pytest.raises(ValueError, match="^Repo id must be"):
+    with pytest.raises(ValueError, match=r"^Repo id must be"):
         model.push_to_hub("a/b/c")
