@@ -90,4 +90,5 @@ def build(value: Any, trust_remote_code: bool = False) -> Any:
     try:
         return cls(**arguments)
     except TypeError as error:
-        raise ValueError(f"{value['class_path']} cannot be built from its init_args: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{value['class_path']} cannot be built from its init_args: {reason}.") from error

@@ -114,6 +114,8 @@ class Trainer:
             OutOfMemoryError: if a step needs more memory than there is.
         """
         self._signal = 0  # of an earlier call, as in a notebook
+        if self.run.is_file():
+            raise NotADirectoryError(f"run {self.run} is a file; expected the folder of a run, or a name that is free.")
         self.run.mkdir(parents=True, exist_ok=True)
         lock = RunLock(self.run) if self.accelerator.is_main_process else contextlib.nullcontext()
         state = torch.random.get_rng_state()

@@ -549,3 +549,18 @@ def test_report_writes_into_no_other_folder(tmp_path: Path, fails: Any) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
     (tmp_path / "env.json").write_text("{}")  # as soon as a run begins
     assert main(["report", str(tmp_path)]) == 0 and (tmp_path / "report.html").exists()
+
+
+def test_a_pipe_of_a_windows_console_takes_the_comparison(run: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "cp1252", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "latentgen", "compare", str(run), "--samples", "6", "--sets", "1", "--calls", "2"]
+    command += ["--samplers", "dpm", "--repeats", "1", "--out", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "?ln p(x)" in done.stdout.decode("cp1252") and (tmp_path / "trilemma.html").is_file()
+
+
+def test_a_file_in_the_place_of_a_run_is_named(tmp_path: Path, fails: Any) -> None:
+    (tmp_path / "taken").touch()
+    message = fails("train", config(tmp_path), "--run", str(tmp_path / "taken"))
+    assert "taken is a file; expected the folder of a run, or a name that is free" in message

@@ -7,6 +7,7 @@ LATENTGEN_DEBUG=1 for the traceback.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 when a check fails or training diverges, 2 for a user's error, 130 for Ctrl-C.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a Windows pipe has 256 characters: no minus sign, no emoji
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
