@@ -27,6 +27,7 @@ from .model import LatentGenerativeModel
 from .objective import Objective
 from .optimizers import clip_by_group
 from .progress import MetricsLog, Progress
+from .ranks import check_equal_copies
 from .run import write_run_header
 from .signals import noted
 from .stream import BatchStream, shuffled, stream_loader
@@ -244,6 +245,7 @@ class Trainer:
         return {name: self._last_losses[name] for name in wanted if name in self._last_losses}
 
     def _log(self, log: MetricsLog) -> None:
+        check_equal_copies(self.accelerator, self.model, self.step)
         names = list(self._last_losses)
         values = torch.stack([self._last_losses[name].float().reshape(()) for name in names])
         if self.accelerator.num_processes > 1:
@@ -275,6 +277,7 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint of the current step (main process)."""
         self.accelerator.wait_for_everyone()
+        check_equal_copies(self.accelerator, self.model, self.step)
         if not self.accelerator.is_main_process:
             return
         tensors, own = self._state.gather()

@@ -15,7 +15,7 @@ FLOORS = [
     {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "matching", "gan_prior", "architecture",
      "parameterisation", "inpainting", "interpolation", "joining", "reading"},
     {"modality", "metrics", "objective", "adversarial", "config", "storage", "manifest", "lock", "ema", "stream",
-     "optimizers", "training_options", "launch", "memory", "collapse",
+     "optimizers", "training_options", "launch", "memory", "collapse", "ranks",
      "encoded"},
     {"pretrained", "model", "optimizer_state", "checkpoint", "training_state", "progress", "table", "plots"},
     {"recipe", "adversarial_recipe", "data_recipe", "autoguidance", "evaluation", "reproduction", "run", "run_contents",
