@@ -564,3 +564,15 @@ def test_a_file_in_the_place_of_a_run_is_named(tmp_path: Path, fails: Any) -> No
     (tmp_path / "taken").touch()
     message = fails("train", config(tmp_path), "--run", str(tmp_path / "taken"))
     assert "taken is a file; expected the folder of a run, or a name that is free" in message
+
+
+def test_a_dry_run_says_what_a_run_would_be_and_writes_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["train", config(tmp_path), "--dry-run", "--trainer.steps", "1000"]
+    assert main(given) == 0
+    lines = dict(line.split(maxsplit=1) for line in capfd.readouterr().out.splitlines())
+    assert list(lines) == ["data", "latents", "parameters", "memory", "step", "run"]
+    assert lines["data"].startswith("12 examples; a batch: nodes [4, ") and lines["latents"].startswith("set [")
+    assert "autoencoder " in lines["parameters"] and "prior " in lines["parameters"]
+    assert lines["run"].startswith("1,000 steps: ") and not (tmp_path / "run").exists()

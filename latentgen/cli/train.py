@@ -64,6 +64,12 @@ def train(arguments: Sequence[str]) -> int:
         # a source without test data, or a feature map without its file, is refused now, not after the training
         len(job.modality.dataset("test"))
         job.modality.feature_map()
+    if job.settings.dry_run:
+        from .plan import plan
+
+        if text := plan(job.modality, prepared, job.options):
+            print(text, flush=True)
+        return 0
     trainer = Trainer(
         prepared.model, prepared.objectives, job.run, job.options, _hooks(job), quiet=job.settings.quiet
     )
@@ -189,6 +195,7 @@ def make_parser() -> ArgumentParser:
     add("--pictures", type=int, default=0, help="steps between pictures of samples; 0: none")
     add("--threads", type=int, default=None, help="CPU threads; small models are fastest with 1")
     add("--quiet", action=ActionYesNo(**_yes_no), default=False, help="show no progress")
+    add("--dry-run", action="store_true", help="a few steps; print shapes, memory and time, write nothing")
     return parser
 
 
