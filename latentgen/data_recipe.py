@@ -57,8 +57,8 @@ class DataDiffusion(Recipe):
         autoencoder: Autoencoder = modality.autoencoder()
         if not isinstance(autoencoder, IdentityAutoencoder):
             raise ValueError(
-                f"the modality's autoencoder is {type(autoencoder).__name__}; a model of the data takes the identity, "
-                'which images have with layout="pixels".'
+                f"the modality's autoencoder is {type(autoencoder).__name__}; a model of the data takes the "
+                'IdentityAutoencoder(), which images have with layout="pixels" and a modality of your own returns.'
             )
         latents, condition_dim = modality.latents, modality.condition_dim
         if self.standardize:

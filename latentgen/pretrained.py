@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import yaml
 from torch import Tensor, nn
 
 from .component import describe
-from .config import build
+from .config import build, trusted_packages
+from .hiding import hide_secrets
 from .storage import export_safetensors, read_safetensors, replace_file
 
 if TYPE_CHECKING:
@@ -132,9 +135,19 @@ class PretrainedMixin:
                 ) from error
 
     def _card(self) -> str:
-        config = self.config()
-        names = {part: str(config[part]["class_path"]) for part in ("modality", "autoencoder", "prior")}
+        assert isinstance(self, nn.Module)
+        config, latents = self.config(), self.prior.latents
+        names = {part: str(config[part]["class_path"]) for part in _PARTS}
         lines = [f"| {part} | `{name}` |" for part, name in names.items()]
+        count = sum(parameter.numel() for parameter in self.parameters())
+        lines += [
+            f"| latents | {latents.layout} {list(latents.shape)} |",
+            f"| parameters | {count:,} |",
+            f"| made with | latentgen {_version('latentgen')}, torch {_version('torch')} |",
+        ]
+        foreign = sorted({name.split(".")[0] for name in names.values()} - trusted_packages())
+        trust = ", trust_remote_code=True" if foreign else ""
+        needs = [f"Loading it runs code of {', '.join(foreign)}, which must be importable.", ""] if foreign else []
         return "\n".join(
             [
                 "---",
@@ -151,12 +164,26 @@ class PretrainedMixin:
                 "```python",
                 "import latentgen",
                 "",
-                'model = latentgen.load("path or hub name")',
+                f'model = latentgen.load("path or hub name"{trust})',
                 "batch = model.sample(16, seed=0)",
+                "```",
+                "",
+                *needs,
+                "The data, as the model was told of them:",
+                "",
+                "```yaml",
+                hide_secrets(yaml.safe_dump(config["modality"], sort_keys=False)).rstrip(),
                 "```",
                 "",
             ]
         )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of a checkout"
 
 
 def _same_kind(own: Tensor, given: Tensor) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from .hiding import hidden_value, hide_secrets
 from .progress import read_metrics, resume_steps
 
 __all__ = ["Picture", "RunContents", "read_run"]
@@ -20,13 +21,6 @@ _TEXT_LIMIT = 200_000
 _PICTURE_LIMIT = 8 * 2**20
 _REAL = re.compile(r"(?:^|[_-])(?:real|data|reference|train|test|held_?out)(?:[_-]|$)")
 _STEP = re.compile(r"(?:step[_-]?)?(\d+)")
-_SECRET_NAME = re.compile(
-    r"(?:^|_)(?:secret|password|passwd|credentials?|api_?key|access_?key|token)$", re.IGNORECASE
-)
-_SECRET_VALUE = re.compile(
-    r"\b(?:hf_|ghp_|gho_|github_pat_|glpat-|sk-|xox[bp]-|AKIA)[A-Za-z0-9_-]{10,}|(?<=://)[^/\s@]+@"
-)
-_HIDDEN = "(hidden)"
 
 
 @dataclass(frozen=True)
@@ -105,23 +99,6 @@ def read_run(run: Path) -> RunContents:
     return contents
 
 
-def hide_secrets(text: str) -> str:
-    """Configuration text without the values that look like passwords or tokens."""
-    lines = []
-    for line in text.splitlines():
-        name, colon, value = line.partition(":")
-        key = name.strip().removeprefix("- ").strip("\"' ")
-        if colon and _is_secret(key, value.strip().strip("\"'")):
-            line = f"{name}: {_HIDDEN}"
-        lines.append(_SECRET_VALUE.sub(_HIDDEN, line))
-    return "\n".join(lines)
-
-
-def _is_secret(name: str, value: str) -> bool:
-    """Whether a value should not be shown; short words such as a padding token are harmless."""
-    return bool(_SECRET_NAME.search(name)) and len(value) >= 8 and not value.isspace()
-
-
 def _own_file(path: Path, problems: list[str]) -> bool:
     """Whether there is a file that is the run's own."""
     if path.is_symlink():
@@ -172,8 +149,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[s
             flat |= _flat(value, f"{prefix}{name}.", depth + 1)
             continue
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        hidden = _is_secret(str(name), text)
-        flat[f"{prefix}{name}"] = _HIDDEN if hidden else _SECRET_VALUE.sub(_HIDDEN, text)
+        flat[f"{prefix}{name}"] = hidden_value(str(name), text)
     return flat
 
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"tensors", "latents", "noise", "component", "distributions", "archive", "evaluating",
-     "conditions", "signals", "class_names", "export"},
+     "conditions", "signals", "class_names", "export", "hiding"},
     {"process", "weighting", "times", "chain"},
     {"nn", "autoencoder", "denoiser", "flow", "sampler", "prior", "generator", "matching", "gan_prior", "architecture",
      "parameterisation", "inpainting", "interpolation", "joining", "reading"},

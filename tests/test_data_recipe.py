@@ -81,7 +81,7 @@ def test_one_model_is_sampled_by_every_baseline(process, tmp_path) -> None:
 
 
 def test_an_autoencoder_is_refused() -> None:
-    with pytest.raises(ValueError, match='identity, which images have with layout="pixels"'):
+    with pytest.raises(ValueError, match=r'takes the IdentityAutoencoder\(\), which images have with layout="pixels"'):
         DataDiffusion().prepare(Images("digits"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from toy import Toy, ToyAutoencoder
 
 import latentgen
@@ -332,3 +333,16 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(model, monkeypatch: pytest
     fails(ValueError("Repo id must be"))
     with pytest.raises(ValueError, match=r"^Repo id must be"):
         model.push_to_hub("a/b/c")
+
+
+def test_the_model_card_says_what_the_model_is_and_how_it_is_loaded(model, graph_model, tmp_path: Path) -> None:
+    cards = [made.save_pretrained(tmp_path / name) / "README.md" for name, made in (("a", model), ("b", graph_model))]
+    toy, graphs = (card.read_text() for card in cards)
+    assert 'latentgen.load("path or hub name", trust_remote_code=True)' in toy and "runs code of toy, which" in toy
+    assert 'latentgen.load("path or hub name")' in graphs and "runs code" not in graphs
+    count = sum(parameter.numel() for parameter in graph_model.parameters())
+    assert f"| parameters | {count:,} |" in graphs and "| latents | set [" in graphs and "torch 2." in graphs
+    secret = latentgen.LatentGenerativeModel(Graphs(data="https://me:key@host/graphs"), model.autoencoder, model.prior)
+    assert "key" not in secret._card() and "(hidden)host" in secret._card()
+    described = graphs.split("```yaml\n")[1].split("```")[0]
+    assert yaml.safe_load(described) == graph_model.config()["modality"]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from latentgen.run_contents import hide_secrets, read_run
+from latentgen.hiding import hide_secrets
+from latentgen.run_contents import read_run
 
 links = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 
