@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .distributions import DiagonalGaussian
+from .latents import LatentSpec
 from .tensors import Batch
 
 
@@ -46,3 +47,28 @@ def trim(mask: Tensor) -> Tensor:
     """Drop item positions that no sample of the batch has."""
     longest = int(mask.sum(dim=1).max())
     return mask[:, : max(longest, 1)]
+
+
+def checked_mask(mask: Tensor, n: int, latents: LatentSpec) -> Tensor:
+    """A mask of n samples, bool [n, N], that a user gave.
+
+    Args:
+        mask: shape [n, N], or [1, N] for the same n times.
+        n: number of samples.
+        latents: of the model.
+
+    Raises:
+        ValueError: if latents have no mask, or it is not of this kind: real items first, at least one a sample.
+    """
+    if not latents.masked:
+        raise ValueError("mask is given to a model whose samples all have as many items; leave it out.")
+    if mask.dtype == torch.bool and mask.shape == (1, latents.shape[0]):
+        mask = mask.expand(n, -1)
+    if mask.dtype != torch.bool or mask.shape != (n, latents.shape[0]):
+        raise ValueError(
+            f"mask is {mask.dtype} of shape {list(mask.shape)}; expected bool [{n}, {latents.shape[0]}]: of numbers of "
+            f"items, torch.arange({latents.shape[0]}) < numbers[:, None] makes it."
+        )
+    if not bool(mask[:, 0].all()) or bool((mask[:, 1:] & ~mask[:, :-1]).any()):
+        raise ValueError("mask has samples without items, or with gaps; let real items come first, at least one each.")
+    return mask

@@ -16,7 +16,7 @@ from .distributions import DiagonalGaussian, Likelihood
 from .evaluating import evaluating
 from .inpainting import inpaint_latents, inpainting_sampler
 from .interpolation import spherical_path
-from .joining import join, trim
+from .joining import checked_mask, join, trim
 from .modality import Modality
 from .noise import NoiseStream, normal_like
 from .pretrained import PretrainedMixin
@@ -78,6 +78,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         tolerance: float | None = None,
         start: int = 0,
         mode: bool | None = None,
+        mask: Tensor | None = None,
     ) -> Batch:
         """Generate data.
 
@@ -97,6 +98,8 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
             start: number of the first sample, to continue an earlier call.
             mode: True decodes to the most probable data, False draws from the likelihood, each sample by itself; None
                 leaves it to the modality (:attr:`Modality.draws`).
+            mask: the items that samples have, bool [n, N] with real ones first, or [1, N] for all alike; None draws
+                numbers of items as the modality does.
 
         Returns:
             A batch of n examples on the model's device. ``model.calls`` tells the function calls of one batch.
@@ -108,16 +111,18 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         chosen = make_sampler(sampler or self.prior.default_sampler, steps, tolerance)
         # a generator takes no guidance at all, and says so itself
         condition = self._condition(condition, n, 1.0 if isinstance(chosen, GANSampler) else guidance)
+        wanted = None if mask is None else checked_mask(mask, n, self.prior.latents)
         parts, size = [], batch_size or self.block
         with evaluating(self):
             for first in range(start, start + n, size):
                 indices = range(first, min(first + size, start + n))
                 noise = NoiseStream(seed, indices, self.prior.latents.shape)
-                mask = self.modality.sample_mask(noise.uniform())
-                mask = mask if mask is None else trim(mask).to(self.device)
-                given = None if condition is None else condition[indices.start - start : indices.stop - start]
-                z = self.prior.sample(len(indices), mask, chosen, noise, given, guidance)
-                parts.append(self.read(z, mask, noise, mode))
+                own = slice(indices.start - start, indices.stop - start)
+                items = self.modality.sample_mask(noise.uniform()) if wanted is None else wanted[own]
+                items = items if items is None else trim(items).to(self.device)
+                given = None if condition is None else condition[own]
+                z = self.prior.sample(len(indices), items, chosen, noise, given, guidance)
+                parts.append(self.read(z, items, noise, mode))
         self.calls = chosen.calls
         return join(parts)
 

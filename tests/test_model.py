@@ -178,6 +178,27 @@ def test_interpolation_between_graphs_of_different_size(graph_model) -> None:
     ]
 
 
+def test_numbers_of_items_may_be_asked_for(graph_model, model) -> None:
+    most = graph_model.prior.latents.shape[0]
+    numbers = torch.tensor([3, most, 1, 2, 3])
+    mask = torch.arange(most) < numbers[:, None]
+    made = graph_model.sample(5, steps=2, mask=mask)
+    assert made["mask"].sum(1).tolist() == numbers.tolist()
+    parts = graph_model.sample(5, steps=2, mask=mask, batch_size=2)
+    assert torch.equal(parts["edges"], made["edges"])
+    assert graph_model.sample(2, steps=2, mask=mask[:1])["mask"].sum(1).tolist() == [3, 3]
+    for bad, message in (
+        (mask.long(), "mask is torch.int64 of shape"),
+        (mask[:, :-1], rf"expected bool \[5, {most}\]"),
+        (mask.flip(1), "with gaps"),
+        (mask & False, "without items"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            graph_model.sample(5, steps=2, mask=bad)
+    with pytest.raises(ValueError, match="whose samples all have as many items"):
+        model.sample(5, mask=mask)
+
+
 def test_a_plain_vae_interpolates_in_its_latents() -> None:
     made = latentgen.VAE().prepare(Toy()).model
     a, b = {"x": torch.randn(5, 2)}, {"x": torch.randn(5, 2)}
