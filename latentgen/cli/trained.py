@@ -206,7 +206,8 @@ def _condition(model: LatentGenerativeModel, options: argparse.Namespace) -> Ten
     names = model.modality.classes if count else ()  # a class may be called 5 and not be number 5
     number = names.index(label) if label in names else int(label) if label.isdigit() else -1
     if not 0 <= number < count:
-        numbers = f"its classes are 0 to {count - 1}{''.join(f', {name}' for name in names)}"
+        called = f", called {', '.join(names)}" if names else ""
+        numbers = f"its classes are 0 to {count - 1}{called}"
         known = numbers if count else "it was trained without classes; leave label out"
         raise ValueError(f"label is {label} for this model; {known}.")
     return torch.eye(count, device=model.device)[number].expand(options.n, -1)

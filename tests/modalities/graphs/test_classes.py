@@ -78,7 +78,7 @@ def test_samples_follow_their_class(tmp_path: Path, capsys: pytest.CaptureFixtur
         edges[label] = sum(len(row["edges"]) for row in rows) / 32
     assert edges["7"] + 1 < edges["-1"]  # 5 and 10 in the data; the same samples without classes
     assert main(["sample", str(tmp_path / "run"), "--label", "9"]) == 2
-    assert "its classes are 0 to 1, -1, 7" in capsys.readouterr().err
+    assert "its classes are 0 to 1, called -1, 7" in capsys.readouterr().err
 
 
 def test_what_is_refused() -> None:
