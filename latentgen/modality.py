@@ -88,6 +88,15 @@ class Modality(Component, ABC):
         """
         return None
 
+    def conditional_mask(self, u: Tensor, condition: Tensor | None) -> Tensor | None:
+        """:meth:`sample_mask` for samples under a condition, where sizes depend on it. Default: they do not.
+
+        Args:
+            u: as in :meth:`sample_mask`, shape [n].
+            condition: shape [n, F], a row of NaN for no condition; None for an unconditional model.
+        """
+        return self.sample_mask(u)
+
     def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
         """Figures of generated data against reference data; ``train`` is there for novelty. Default: none."""
         return {}

@@ -118,9 +118,9 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
                 indices = range(first, min(first + size, start + n))
                 noise = NoiseStream(seed, indices, self.prior.latents.shape)
                 own = slice(indices.start - start, indices.stop - start)
-                items = self.modality.sample_mask(noise.uniform()) if wanted is None else wanted[own]
-                items = items if items is None else trim(items).to(self.device)
                 given = None if condition is None else condition[own]
+                items = self.modality.conditional_mask(noise.uniform(), given) if wanted is None else wanted[own]
+                items = items if items is None else trim(items).to(self.device)
                 z = self.prior.sample(len(indices), items, chosen, noise, given, guidance)
                 parts.append(self.read(z, items, noise, mode))
         self.calls = chosen.calls
@@ -230,7 +230,7 @@ class LatentGenerativeModel(PretrainedMixin, nn.Module):
         sampler, states = sampler or self.prior.default_sampler, []
         denoiser = self.prior.denoiser_of(make_sampler(sampler))
         noise = NoiseStream(seed, range(n), self.prior.latents.shape)
-        mask = self.modality.sample_mask(noise.uniform())
+        mask = self.modality.conditional_mask(noise.uniform(), condition)
         mask = mask if mask is None else mask.to(self.device)
         with evaluating(self):
             z_1 = self.prior._start(n, mask, noise) * denoiser.process.terminal_std

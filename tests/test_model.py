@@ -137,7 +137,7 @@ def test_calls_are_counted(model) -> None:
 def test_unknown_sampler_lists_the_known_ones(model) -> None:
     with pytest.raises(ValueError, match="sampler is 'magic'; the known ones are ancestral, ddim, dpm, euler, gan"):
         model.sample(1, "magic")
-    with pytest.raises(ValueError, match=r"tolerance is 0\.1 for sampler 'dpm', which takes steps instead"):
+    with pytest.raises(ValueError, match=r"tolerance is 0\.1 for sampler 'dpm', which takes steps and spacing"):
         model.sample(1, "dpm", tolerance=0.1)
     with pytest.raises(ValueError, match="n is 0; ask for at least 1 sample"):
         model.sample(0)

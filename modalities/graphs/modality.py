@@ -19,14 +19,14 @@ from latentgen.metrics import FeatureMap
 from latentgen.modality import Modality
 from latentgen.tensors import Batch
 
-from .classes import class_names, one_hot_classes
+from .classes import class_names, mask_by_class, one_hot_classes, sizes_by_class
 from .dense import DenseGraphs, from_batch
 from .features import RandomGINFeatures
 from .generators import GENERATORS
 from .mmd import graph_mmd
 from .networks import GraphAutoencoder
 from .readers import GraphCollection, read_collection
-from .state import LABELS, Labels, check_state, pack_labels, unpack_labels
+from .state import CLASS_SIZES, LABELS, STATE, Labels, check_state, pack_labels, unpack_labels
 from .statistics import GraphStatistics
 from .validity import vun
 
@@ -140,6 +140,9 @@ class Graphs(Modality):
                 self._state[LABELS] = pack_labels(self.collection.node_labels, self.collection.edge_labels)
             if self.condition and (names := class_names(self.collection.select())):
                 self._state[PACKED] = pack_names(names)
+                condition = one_hot_classes(self.collection.select("train"), names)
+                sizes = self._dense("train").sizes
+                self._state[CLASS_SIZES] = sizes_by_class(sizes, condition, self._state["sizes"])
         return self._state["sizes"]
 
     @property
@@ -164,9 +167,11 @@ class Graphs(Modality):
         return len(self.classes)
 
     def state(self) -> dict[str, Tensor]:
-        """``sizes`` (node-count distribution), ``kinds`` (numbers of types), perhaps ``labels``, classes' ``names``."""
+        """``sizes`` (node-count distribution), ``kinds`` (numbers of types), perhaps ``labels``, classes' ``names`` and
+        ``class_sizes``.
+        """
         assert len(self.sizes)
-        return {name: self._state[name] for name in ("sizes", "kinds", LABELS, PACKED) if name in self._state}
+        return {name: self._state[name] for name in STATE if name in self._state}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state` gave.
@@ -209,6 +214,12 @@ class Graphs(Modality):
         counts = torch.searchsorted(self.sizes.cumsum(0).to(u.device), u.double(), right=True)
         counts = counts.clamp(max=len(self.sizes) - 1)
         return torch.arange(len(self.sizes) - 1, device=u.device) < counts.unsqueeze(1)
+
+    def conditional_mask(self, u: Tensor, condition: Tensor | None) -> Tensor:
+        """Node counts of the training graphs of a class, or of all of them where there is no condition."""
+        if condition is None or CLASS_SIZES not in self._state:
+            return self.sample_mask(u)
+        return mask_by_class(u, condition.to(u.device), self._state[CLASS_SIZES], self.sizes)
 
     def evaluate(self, generated: Batch, reference: Batch, train: Batch) -> dict[str, float]:
         """MMD of graph statistics against reference graphs, and validity, uniqueness, novelty against ``train``."""

@@ -15,13 +15,16 @@ Labels = tuple[int | str, ...]
 NAMES = ("kinds", "sizes")
 LABELS = "labels"
 """Name of what graphs without labels, and older models, do not have."""
+CLASS_SIZES = "class_sizes"
+"""Name of what models without classes, and older ones, do not have."""
+STATE = (*NAMES, LABELS, PACKED, CLASS_SIZES)
 TYPES_LIMIT = 256
 """Types are held in one byte."""
 
 
 def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Tensor]:
-    """The state of a ``Graphs``: ``sizes`` float [N + 1], shares that sum to 1, ``kinds`` int [2], perhaps ``labels``
-    and ``names``, see :func:`latentgen.class_names.pack_names`.
+    """The state of a ``Graphs``: ``sizes`` float [N + 1], shares that sum to 1, ``kinds`` int [2], perhaps ``labels``,
+    ``names``, see :func:`latentgen.class_names.pack_names`, and ``class_sizes`` float [K, N + 1], a row for each name.
 
     Args:
         state: the tensors by name.
@@ -30,7 +33,7 @@ def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Te
     Raises:
         ValueError: if a tensor is missing, unknown, or cannot be one that ``Graphs.state`` gave.
     """
-    if not set(NAMES) <= set(state) or (set(state) - {*NAMES, LABELS, PACKED} and not more):
+    if not set(NAMES) <= set(state) or (set(state) - set(STATE) and not more):
         raise ValueError(
             f"state of Graphs must hold {' and '.join(NAMES)}, got {', '.join(sorted(state)) or 'nothing'}; the model "
             "file is not whole, get it again or export the model anew."
@@ -38,18 +41,27 @@ def check_state(state: Mapping[str, Tensor], more: bool = False) -> dict[str, Te
     sizes, kinds = state["sizes"], state["kinds"]
     if sizes.dim() != 1 or len(sizes) < 2 or not sizes.is_floating_point():
         _refuse("sizes", "numbers [N + 1], N at least 1", f"{sizes.dtype} {list(sizes.shape)}")
-    total = float(sizes.double().sum())
-    if not bool((sizes >= 0).all()) or not abs(total - 1) < 1e-3:
-        _refuse("sizes", "shares from 0 on that sum to 1", f"a least of {float(sizes.min()):g} and a sum of {total:g}")
+    _check_shares("sizes", sizes)
     if kinds.shape != (2,) or kinds.dtype not in (torch.int64, torch.int32):
         _refuse("kinds", "two whole numbers", f"{kinds.dtype} {list(kinds.shape)}")
     if not bool(((kinds >= 1) & (kinds <= TYPES_LIMIT)).all()):
         _refuse("kinds", f"numbers of types from 1 to {TYPES_LIMIT}", str(kinds.tolist()))
     if LABELS in state:
         _check_labels(state[LABELS], kinds.tolist())
-    if PACKED in state:
-        count_names(state[PACKED], _refuse)
+    count = count_names(state[PACKED], _refuse) if PACKED in state else 0
+    if CLASS_SIZES in state:
+        found = state[CLASS_SIZES]
+        if found.shape != (count, len(sizes)) or not found.is_floating_point():
+            _refuse(CLASS_SIZES, f"numbers [{count}, {len(sizes)}]", f"{found.dtype} {list(found.shape)}")
+        for row in found:
+            _check_shares(CLASS_SIZES, row)
     return dict(state)
+
+
+def _check_shares(name: str, shares: Tensor) -> None:
+    total = float(shares.double().sum())
+    if not bool((shares >= 0).all()) or not abs(total - 1) < 1e-3:
+        _refuse(name, "shares from 0 on that sum to 1", f"a least of {float(shares.min()):g} and a sum of {total:g}")
 
 
 def pack_labels(nodes: Labels, edges: Labels) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch_geometric.utils import from_networkx
 
 import latentgen
+from latentgen.class_names import pack_names
 from latentgen.cli import main
 from latentgen.testing import assert_passed, check_modality
 from modalities.graphs import Graphs
@@ -98,3 +99,48 @@ def test_what_is_refused() -> None:
         other.dataset("test")
     with pytest.raises(ValueError, match="state of Graphs: names must be bytes"):
         known.load_state({**known.state(), "names": torch.zeros(2)})
+
+
+def sized() -> Graphs:
+    """Class 0 has 3 or 4 nodes, half and half, class 1 has 6, class 2 is in the test part alone; one graph has none."""
+    made = []
+    for n, label in [(3, 0), (4, 0), (3, 0), (4, 0), (6, 1), (6, 1), (5, None), (5, 2)]:
+        graph = nx.cycle_graph(n)
+        if label is not None:
+            graph.graph["graph_label"] = label
+        made.append(graph)
+    return Graphs(data={"train": made[:7], "test": made[7:]}, condition="label", latent=4, width=16)
+
+
+def test_numbers_of_nodes_are_those_of_the_class() -> None:
+    graphs = sized()
+    u = (torch.arange(700) + 0.5) / 700
+    overall = graphs.sample_mask(u).sum(1).bincount(minlength=7)
+    assert overall.tolist() == [0, 0, 0, 200, 200, 100, 200]
+    for row, counts in (
+        ([1.0, 0, 0], [0, 0, 0, 350, 350, 0, 0]),
+        ([0, 1.0, 0], [0, 0, 0, 0, 0, 0, 700]),
+        ([0.5, 0.5, 0], [0, 0, 0, 175, 175, 0, 350]),
+        ([0, 0, 1.0], overall.tolist()),
+        ([float("nan")] * 3, overall.tolist()),
+    ):
+        mask = graphs.conditional_mask(u, torch.tensor([row]).expand(700, -1))
+        assert mask.sum(1).bincount(minlength=7).tolist() == counts
+    assert torch.equal(graphs.conditional_mask(u, None), graphs.sample_mask(u))
+
+
+def test_sizes_of_classes_go_with_the_model(tmp_path: Path) -> None:
+    model = latentgen.LSGM(width=16, depth=1, heads=2).prepare(sized()).model
+    model.save_pretrained(tmp_path)
+    loaded, six = latentgen.load(tmp_path), torch.tensor([[0.0, 1, 0]]).expand(5, -1)
+    for one in (model, loaded):
+        assert one.sample(5, steps=2, condition=six)["mask"].sum(1).tolist() == [6] * 5
+        assert one.trajectory(5, steps=2, condition=six)[-1]["mask"].sum(1).tolist() == [6] * 5
+
+
+@pytest.mark.parametrize("rows", [[[0.5, 0.5]], [[0.0, 1.0], [0.3, 0.3]], [[1.0, -0.0, 0.0]] * 2])
+def test_sizes_of_classes_that_no_model_gave_are_refused(rows: list[list[float]]) -> None:
+    state = {"sizes": torch.tensor([0.0, 1.0]), "kinds": torch.tensor([1, 2]), "names": pack_names(["a", "b"])}
+    Graphs(data=None).load_state({**state, "class_sizes": torch.tensor([[0.0, 1.0]] * 2)})
+    with pytest.raises(ValueError, match="state of Graphs: class_sizes must be"):
+        Graphs(data=None).load_state({**state, "class_sizes": torch.tensor(rows)})
