@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .files import CONTENT, SUFFIXES, Label, cell, checked, kind, read_file, without_columns
+from .files import CONTENT, SUFFIXES, Label, checked, kind, read_file, without_columns
 from .parts import SPLITS, files_of, has, has_files, only
 
 HOLD_OUT = 5
@@ -183,8 +183,10 @@ def _sets(found: Any, column: str | None, name: str) -> Parts:
         if picked not in columns:
             asked = "label" if isinstance(column, Label) else "column"
             raise ValueError(f"{asked} is {str(column)!r}, and {name} has {', '.join(columns)}; name one of them.")
-        spelt = getattr(sets[chosen].features[picked], "int2str", str)  # classes are stored as numbers of their names
-        cells = ("" if value is None else cell(spelt(value)) for value in sets[chosen][picked])
-        return _strings(cells, f"{name}, part {chosen}", "strings")
+        names = getattr(sets[chosen].features[picked], "names", None)  # classes are stored as numbers of their names
+        cells = sets[chosen][picked]
+        if names is not None:
+            cells = (None if value is None or value < 0 else names[value] for value in cells)  # -1 is no class
+        return _strings(("" if value is None else value for value in cells), f"{name}, part {chosen}", "strings")
 
     return {split: partial(read, split) for split in SPLITS if has(list(sets), split)}

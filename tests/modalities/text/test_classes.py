@@ -71,6 +71,9 @@ def test_a_data_set_gives_the_names_of_its_classes(tmp_path) -> None:
     assert set(read_labelled(tmp_path / "set", "train", label="kind")) == {("a", "good"), ("b", "bad"), ("c", "")}
     with pytest.raises(ValueError, match=r"label is 'stars', and .* has text, kind; name one of them"):
         read_labelled(tmp_path / "set", "train", label="stars")
+    unlabelled = datasets.Dataset.from_dict({"text": ["a", "b"], "kind": [-1, 1]}, features=features)
+    both = datasets.DatasetDict({"train": rows, "test": unlabelled})
+    assert read_labelled(both, "test", label="kind") == [("a", ""), ("b", "bad")]
 
 
 def test_what_has_no_classes_is_refused(tmp_path) -> None:

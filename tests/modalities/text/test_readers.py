@@ -174,6 +174,9 @@ def test_a_data_set_on_disk(tmp_path) -> None:
     datasets.DatasetDict({"train": parts["train"], "test_a": parts["test"], "test_b": parts["test"]}).save_to_disk(
         tmp_path / "two"
     )
+    pairs = datasets.Dataset.from_dict({"translation": [{"en": "a", "de": "b"}] * 5})
+    with pytest.raises(ValueError, match="part train, sentence 1 is a dict; give strings"):
+        read_sentences(pairs, "train")
     with pytest.raises(ValueError, match="the parts test_a, test_b"):
         read_sentences(tmp_path / "two", "test")
     assert read_sentences(tmp_path / "two", "train") == LINES
