@@ -106,6 +106,23 @@ def test_infinite_figures_and_broken_samples_do_not_stop_it(models, monkeypatch)
     assert "mode_kl" not in good["spread"]
 
 
+class HalfLabelled(GaussianGrid):
+    """Every second point has no condition."""
+
+    condition_dim = 2
+
+    def dataset(self, split):
+        rows = torch.tensor([[1.0, 0.0], [math.nan, math.nan]])
+        return [{"x": x, "condition": rows[number % 2]} for number, x in enumerate(super().dataset(split).x)]
+
+
+def test_examples_without_a_condition_are_no_broken_ones() -> None:
+    models = {name: latentgen.VAE().prepare(HalfLabelled(train_size=200, test_size=200)).model for name in "ab"}
+    found = latentgen.compare(models, samples=20, sets=1, repeats=1, nelbo=False)
+    assert all(row["values"] for row in found["rows"])
+    assert not [note for note in found["notes"] if "NaN" in note]
+
+
 def test_refusals(models, monkeypatch) -> None:
     vae = models["vae"]
     with pytest.raises(ValueError, match="models is empty; give at least one trained run"):
