@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -276,13 +277,19 @@ class Graphs(Modality):
         draw_graphs(batch, path)
 
     def export(self, batch: Batch, folder: Path) -> list[Path]:
-        """``graphs.jsonl``, an object a line; for molecules ``molecules.csv`` too, their :meth:`smiles`."""
+        """``graphs.jsonl``, an object a line; for molecules ``molecules.csv`` too, their :meth:`smiles`.
+
+        Without rdkit, or elements (an older model without its data), a warning takes that one's place.
+        """
         from .export import write_json_lines, write_smiles
 
         batch = {key: value.cpu() for key, value in batch.items()}
         written = [write_json_lines(self.graphs(batch), folder / "graphs.jsonl", *self.labels)]
         if self.protocol == "molecules":
-            written.append(write_smiles(self.smiles(batch), folder / "molecules.csv"))
+            try:
+                written.append(write_smiles(self.smiles(batch), folder / "molecules.csv"))
+            except (ImportError, ValueError) as error:
+                warnings.warn(f"molecules.csv is not written: {error}", stacklevel=2)
         return written
 
     def graphs(self, batch: Batch) -> list[Data]:

@@ -69,6 +69,20 @@ def test_molecules_as_smiles_from_a_stored_model_without_its_data(tmp_path: Path
     assert csv.read_text().splitlines() == ["smiles", *want] and lines.name == "graphs.jsonl"
 
 
+def test_molecules_of_an_older_model_without_its_data_are_graphs(tmp_path: Path) -> None:
+    """Such a model has no labels stored."""
+    pytest.importorskip("rdkit")
+    table = tmp_path / "molecules.csv"
+    table.write_text("\n".join(["smiles", *SMILES]))
+    molecules = Graphs(data=str(table), protocol="molecules")
+    batch, state = molecules.dataset("train").__getitems__([0, 1, 2]), molecules.state()
+    table.unlink()
+    older = Graphs(data=str(table), protocol="molecules")
+    older.load_state({name: state[name] for name in ("sizes", "kinds")})
+    with pytest.warns(UserWarning, match=r"molecules\.csv is not written: source must be an existing file"):
+        assert [path.name for path in older.export(batch, tmp_path)] == ["graphs.jsonl"]
+
+
 def test_other_molecules_are_read_with_the_model_s_own_types(tmp_path: Path) -> None:
     """Those with less elements would be numbered differently, and nitrogen be taken for oxygen."""
     pytest.importorskip("rdkit")
