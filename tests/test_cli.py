@@ -154,7 +154,7 @@ def test_calls_are_taken_as_evaluate_takes_them(tmp_path: Path) -> None:
     path = config(tmp_path)
     for given, expected in (
         (["--calls", "4"], [4]), (["--calls=4"], [4]), (["--calls", "2,4"], [2, 4]), (["--calls", "[3]"], [3]),
-        (["--calls+=3"], [2, 3]), ([], [2]),
+        (["--calls+=3"], [2, 3]), ([], [2]), (["--calls", "[]"], []),
     ):
         assert read_job([path, *given]).settings.calls == expected
 

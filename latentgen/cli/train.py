@@ -154,7 +154,7 @@ def read_job(arguments: Sequence[str]) -> Job:
         where = f"{config}: " if "parsing config" in str(error) else ""
         raise ValueError(where + plain(str(error))) from error
     check_published(built.published)
-    if min(built.calls, default=0) < 1:
+    if min(built.calls, default=1) < 1:
         raise ValueError(f"calls is {built.calls}; give whole numbers of at least 1, such as 2,4,10.")
     default = Path("runs") / (config.stem if config else type(built.modality).__name__.lower())
     run = Path(built.run) if built.run else default
