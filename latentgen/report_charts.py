@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import takewhile
 
 from .plots import Series, curve_figure, to_svg, trade_off_figure
 from .run_contents import RunContents
@@ -25,7 +26,7 @@ _DIAGNOSTICS = (
 )
 _TOGETHER = ("cross_entropy", "entropy")
 _MOST_CHARTS, _MOST_TRADE_OFFS = 48, 6
-_LEVELS = 2  # real data and reconstruction; figures without a prior would flatten the curves
+_LEVELS = 3  # real, held-out and reconstructed data
 _MEANING = {
     "loss": "what is minimised, per latent dimension",
     "nelbo": "-ELBO, nats per example",
@@ -65,7 +66,7 @@ def trade_offs(table: Table) -> str:
     charts = "".join(_trade_off(table, name) for name in judged[:_MOST_TRADE_OFFS])
     if not charts:
         return ""
-    gates = [row.name for row in table.rows if row.calls is None][:_LEVELS]
+    gates = [row.name for row in _levels(table)]
     names = dict.fromkeys(_sampler(row) for row in table.rows if row.calls)
     return f'<p class="legend">{_key(list(names), gates)}</p><div class="charts">{charts}</div>'
 
@@ -81,11 +82,16 @@ def _trade_off(table: Table, column: str) -> str:
     several = any(len({calls for calls, _ in points}) > 1 for points in curves.values())
     if not several or len({value for points in curves.values() for _, value in points}) == 1:
         return ""
-    gates = [row for row in table.rows if row.calls is None][:_LEVELS]
-    levels = {row.name: row.values.get(column, math.nan) for row in gates}
+    levels = {row.name: row.values.get(column, math.nan) for row in _levels(table)}
     series = [_series(name, sorted(points)) for name, points in curves.items()]
     figure = trade_off_figure(series, levels, legend=False)
     return _chart(column, f"{table.better[column]} is better", "", to_svg(figure))
+
+
+def _levels(table: Table) -> list[Row]:
+    """The gates above the one without a prior, whose figures would flatten the curves."""
+    gates = [row for row in table.rows if row.calls is None]
+    return list(takewhile(lambda row: row.name != "no prior", gates))[:_LEVELS]
 
 
 def _sampler(row: Row) -> str:

@@ -12,6 +12,8 @@ from PIL import Image
 
 from latentgen.progress import MetricsLog
 from latentgen.report import format_table, write_report
+from latentgen.report_charts import trade_offs
+from latentgen.table import Row, Table
 
 EVIL = "</script><script>alert('x')</script>\"'><img src=http://evil.example/x onerror=alert(1)>"
 
@@ -155,6 +157,16 @@ def test_all_parts_are_there(text: str) -> None:
         assert words in page.words
     assert "12.5" in page.words and "at 10 network calls" in page.words
     assert "Samples, step 1,000" in page.words and "16 more lines" in page.words
+
+
+def test_charts_show_every_level_above_the_row_without_a_prior() -> None:
+    """With held-out data, reconstructions are the third."""
+    gates = [Row(name, {"mmd": 0.1}) for name in ("real data", "held-out data", "reconstruction", "no prior")]
+    rows = [Row(f"dpm, {calls} steps", {"mmd": 1 / calls}, calls=calls) for calls in (2, 4)]
+    for kept in (gates, [gates[0], *gates[2:]]):
+        key = trade_offs(Table("", ("mmd",), (*kept, *rows), (), {"mmd": "lower"})).partition("</p>")[0]
+        shown = re.findall(r'"line level-(\d)"></i>([^<]*)', key)
+        assert shown == [(str(number), row.name) for number, row in enumerate(kept[:-1])]
 
 
 def test_gates_stand_above_the_prior(text: str) -> None:
