@@ -288,6 +288,7 @@ def test_sample_takes_options_of_the_sampler(tmp_path: Path, fails: Any, capfd: 
     capfd.readouterr()
     assert "name one too: --sampler ancestral" in fails(*common, "--option", "spacing=time")
     assert "which takes tolerance instead" in fails(*common, "--sampler", "ode", "--option", "eta=1")
+    assert "option is steps=3; give --steps 3 instead" in fails(*common, "--sampler", "ddim", "--option", "steps=3")
     assert "spacing is 'x'; choose one of" in fails(*common, "--sampler", "ddim", "--option", "spacing=x")
 
 

@@ -144,6 +144,8 @@ def _sample(options: argparse.Namespace) -> int:
     from .check import init_arguments
 
     changes, sampler = init_arguments(options.option), options.sampler
+    for name in changes.keys() & {"sampler", "steps"}:
+        raise ValueError(f"option is {name}={changes[name]}; give --{name} {changes[name]} instead.")
     if changes and sampler is None:
         raise ValueError(f"option is {' '.join(options.option)} without a sampler; name one too: --sampler ancestral.")
     chosen = make_sampler(sampler, options.steps, **changes)  # refuses before a model is loaded
