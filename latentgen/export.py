@@ -1,8 +1,10 @@
-"""Names of the files of many examples, one file each."""
+"""Where examples are written: names of many files, one each, and never the place of the data."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 STEM = "sample"
@@ -26,3 +28,25 @@ def numbered_files(folder: Path, count: int, suffix: str) -> list[Path]:
         if own.fullmatch(path.name) and path.name not in kept:
             path.unlink()
     return paths
+
+
+def away_from_data(path: Path, data: object) -> Path:
+    """The path of an export, unless the data of the model lie there.
+
+    Args:
+        path: a file, or a folder of files, that will be written.
+        data: as the modality was given it: a path, paths by parts, or anything else, which lies nowhere.
+
+    Raises:
+        ValueError: if the path is the data, holds them, or lies right in their folder.
+    """
+    place = path.resolve()
+    for part in data.values() if isinstance(data, Mapping) else [data]:
+        if isinstance(part, str | Path) and os.path.exists(part):
+            own = Path(part).resolve()
+            if own in (place, place.parent) or place in own.parents:
+                raise ValueError(
+                    f"folder is {str(path.parent)!r}, and the model's data, {str(part)!r}, could be lost to "
+                    f"{path.name} in it; give another folder."
+                )
+    return path

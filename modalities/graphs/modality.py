@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 
 from latentgen.autoencoder import Autoencoder
 from latentgen.class_names import PACKED, pack_names, unpack_names
+from latentgen.export import away_from_data
 from latentgen.latents import LatentSpec
 from latentgen.metrics import FeatureMap
 from latentgen.modality import Modality
@@ -283,11 +284,12 @@ class Graphs(Modality):
         """
         from .export import write_json_lines, write_smiles
 
+        lines, table = (away_from_data(folder / name, self.data) for name in ("graphs.jsonl", "molecules.csv"))
         batch = {key: value.cpu() for key, value in batch.items()}
-        written = [write_json_lines(self.graphs(batch), folder / "graphs.jsonl", *self.labels)]
+        written = [write_json_lines(self.graphs(batch), lines, *self.labels)]
         if self.protocol == "molecules":
             try:
-                written.append(write_smiles(self.smiles(batch), folder / "molecules.csv"))
+                written.append(write_smiles(self.smiles(batch), table))
             except (ImportError, ValueError) as error:
                 warnings.warn(f"molecules.csv is not written: {error}", stacklevel=2)
         return written

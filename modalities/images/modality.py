@@ -13,6 +13,7 @@ from torch import Tensor
 
 from latentgen.autoencoder import Autoencoder
 from latentgen.class_names import PACKED, pack_names, unpack_names
+from latentgen.export import away_from_data
 from latentgen.latents import LatentSpec
 from latentgen.metrics import BETTER, FeatureMap, NetworkFeatures
 from latentgen.modality import Modality
@@ -286,7 +287,7 @@ class Images(Modality):
         """A PNG for each image in ``images/``."""
         from .render import write_images
 
-        return [write_images(batch["x"], folder / "images")]
+        return [write_images(batch["x"], away_from_data(folder / "images", self.data))]
 
 
 def _choose(name: str, value: object, known: Sequence[object]) -> None:

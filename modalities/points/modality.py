@@ -11,6 +11,7 @@ from torch import Tensor
 
 from latentgen.autoencoder import Autoencoder
 from latentgen.class_names import PACKED, pack_names, unpack_names
+from latentgen.export import away_from_data
 from latentgen.latents import LatentSpec
 from latentgen.metrics import FeatureMap
 from latentgen.modality import Modality
@@ -224,6 +225,6 @@ class Points(Modality):
         """A .ply file for each shape in ``shapes/``."""
         from .export import write_batch
 
-        cloud = self.clouds(batch)
-        write_batch(cloud.x, cloud.mask, folder / "shapes", self.features)
-        return [folder / "shapes"]
+        cloud, written = self.clouds(batch), away_from_data(folder / "shapes", self.data)
+        write_batch(cloud.x, cloud.mask, written, self.features)
+        return [written]

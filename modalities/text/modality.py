@@ -12,6 +12,7 @@ from torch import Tensor
 
 from latentgen.autoencoder import Autoencoder
 from latentgen.class_names import PACKED, pack_names
+from latentgen.export import away_from_data
 from latentgen.latents import LatentSpec
 from latentgen.metrics import FeatureMap
 from latentgen.modality import Modality
@@ -293,8 +294,10 @@ class Text(Modality):
 
     def export(self, batch: Batch, folder: Path) -> list[Path]:
         """All sentences: ``sentences.txt``, a line each, or ``sentences.jsonl`` where one has several lines or none."""
-        from .render import write_sentences
+        from .render import NAMES, write_sentences
 
+        for name in NAMES:
+            away_from_data(folder / name, self.data)
         return [write_sentences(self.texts(batch), folder)]
 
 

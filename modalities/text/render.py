@@ -10,6 +10,8 @@ from pathlib import Path
 from latentgen.storage import replace_file
 
 COLUMNS = 92
+NAMES = ("sentences.txt", "sentences.jsonl")
+"""Of exports."""
 
 
 def draw_sentences(sentences: Sequence[str], path: Path) -> None:
@@ -47,8 +49,7 @@ def write_sentences(sentences: Sequence[str], folder: Path) -> Path:
             ``sentences.jsonl`` with the column ``text``; the other one is removed.
     """
     lines = all(text.strip() == text and len(text.splitlines()) == 1 for text in sentences)
-    names = ("sentences.txt", "sentences.jsonl")
-    path, other = (folder / name for name in (names if lines else names[::-1]))
+    path, other = (folder / name for name in (NAMES if lines else NAMES[::-1]))
     written = sentences if lines else [json.dumps({"text": text}, ensure_ascii=False) for text in sentences]
     replace_file(path, "".join(f"{line}\n" for line in written).encode("utf-8", "replace"))
     other.unlink(missing_ok=True)

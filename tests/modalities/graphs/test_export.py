@@ -60,6 +60,9 @@ def test_molecules_as_smiles_from_a_stored_model_without_its_data(tmp_path: Path
     table.write_text("\n".join(["smiles", *SMILES]))
     molecules = Graphs(data=str(table), protocol="molecules")
     batch = molecules.dataset("train").__getitems__([0, 1, 2])
+    with pytest.raises(ValueError, match=r"could be lost to molecules\.csv in it; give another folder"):
+        molecules.export(batch, tmp_path)
+    assert table.read_text().splitlines() == ["smiles", *SMILES]
     want = molecules.smiles(batch)
     LSGM.prepare(molecules).model.save_pretrained(tmp_path / "model")
     table.unlink()

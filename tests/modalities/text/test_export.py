@@ -43,3 +43,13 @@ def test_all_sentences_of_a_batch_are_exported(tmp_path: Path) -> None:
     wanted = text.sentences("test")
     (path,) = text.export(text.batch(wanted), tmp_path)
     assert len(wanted) == 20 and back(path) == wanted
+
+
+def test_the_data_are_no_earlier_export(tmp_path: Path) -> None:
+    """They were removed as one, or written over."""
+    path = tmp_path / "sentences.jsonl"
+    path.write_text('{"text": "a b"}\n' * 10)
+    text = Text(data=str(path), **SMALL)
+    with pytest.raises(ValueError, match=r"could be lost to sentences\.jsonl in it; give another folder"):
+        text.export(text.batch(["a b"]), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["sentences.jsonl"]
