@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .comparison_cost import TIMED, Setting, costs, default_settings
-from .evaluation import Evaluation, count_of, gather, halves, sample_without_prior, select, subset
+from .evaluation import HELD_OUT, Evaluation, count_of, gather, halves, sample_without_prior, select, subset
 from .metrics import BETTER, FeatureMap, feature_metrics
 from .model import LatentGenerativeModel
 from .stream import batches
@@ -89,7 +89,8 @@ def compare(
         "features": judge.provenance,
         "likelihood": likelihood,
         "notes": [
-            *judge.notes(samples, sets, seed), *modality.notes(),
+            *judge.notes(samples, sets, seed), *[HELD_OUT for row in rows if row["name"] == "held-out data"],
+            *modality.notes(),
             *_notes(judge.model, rows, min(samples, TIMED), repeats),
         ],
     }

@@ -23,6 +23,9 @@ from .tensors import Batch, item_mask
 
 Evaluation = dict[str, Any]
 
+HELD_OUT = "held-out data: test examples, which are unknown to the model, judged against the other ones."
+"""Note of tables that have such a row."""
+
 
 def gather(model: LatentGenerativeModel, split: str, limit: int | None = None) -> Batch:
     """The first examples of a split as one batch."""
@@ -106,7 +109,7 @@ def evaluate(
         "autoencoder, never test examples judged against themselves (novelty means nothing for both and is left out).",
     ]
     if held_out:
-        notes.append("held-out data: test examples, which are unknown to the model, judged against the other ones.")
+        notes.append(HELD_OUT)
     if "condition" in train:
         notes.append("samples of the prior take the conditions of random training examples.")
     notes += model.modality.notes()

@@ -134,6 +134,7 @@ def test_tables_have_a_row_of_human_sentences_that_nothing_has_read() -> None:
     compared = latentgen.compare({"run": model}, samples=30, sets=1, repeats=1, nelbo=False)
     for result in (table, compared):
         assert any("under Kneser-Ney 3-grams of 200 training sentences; mauve: on 128" in n for n in result["notes"])
+        assert sum(note.startswith("held-out data: test examples") for note in result["notes"]) == 1
         rows = {row["name"]: row["values"] for row in result["rows"]}
         assert rows["real data"]["memorised"] == 1
         assert rows["held-out data"]["memorised"] < 0.9
