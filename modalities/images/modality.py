@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,7 +104,7 @@ class Images(Modality):
             ("limit", limit, 1), ("components", components, 1), ("latent", latent, 1), ("halvings", halvings, 0),
             ("width", width, 1), ("depth", depth, 0),
         ):
-            if value is not None and (not isinstance(value, int) or value < least):
+            if value is not None and (not isinstance(value, Integral) or value < least):
                 raise ValueError(f"{name} is {value!r}; give a whole number of at least {least}.")
         if spectral < 0:
             raise ValueError(f"spectral is {spectral}; give a weight of at least 0.")

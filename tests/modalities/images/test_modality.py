@@ -160,6 +160,12 @@ def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> No
         Images(**options)
 
 
+def test_whole_numbers_of_numpy_are_taken() -> None:
+    images = Images(limit=np.int64(20), width=np.int32(8))
+    assert len(images.dataset("train")) == 20
+    assert images.autoencoder().decode(torch.zeros(1, *images.latents.shape)) is not None
+
+
 def test_conditions_need_classes() -> None:
     with pytest.raises(ValueError, match="for images without classes; leave it out"):
         _ = Images(RNG.integers(0, 255, (9, 8, 8), dtype=np.uint8), condition="label").condition_dim
