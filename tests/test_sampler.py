@@ -524,6 +524,7 @@ def test_samplers_by_name():
         (lambda: make_sampler("ode", steps=10), "steps is 10 for sampler 'ode', which takes tolerance instead"),
         (lambda: make_sampler("ddim", tolerance=1e-3), "tolerance is 0.001 for sampler 'ddim', which takes steps"),
         (lambda: make_sampler("ddim", snr=0.1), "snr is 0.1 for sampler 'ddim', which takes steps and eta and spacing"),
+        (lambda: make_sampler("ode", tolerance="abc"), "sampler 'ode' has tolerance = 'abc', which it cannot take"),
         (lambda: DDIM(0), "steps is 0; a sampler needs at least 1"),
         (lambda: DDIM(5, spacing="cubic"), "spacing is 'cubic'; choose one of log_snr, normal, karras, time"),
         (lambda: Ancestral(5, "medium"), "variance is 'medium'; choose small or large"),

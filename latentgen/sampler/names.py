@@ -52,4 +52,8 @@ def make_sampler(
     for key in given.keys() - set(accepts):
         raise ValueError(f"{key} is {given[key]} for sampler {name!r}, which takes {' and '.join(accepts)} instead.")
     spacing = {"spacing": FEW_CALLS[name]} if name in FEW_CALLS else {}
-    return SAMPLERS[name](**{**spacing, **given})
+    try:
+        return SAMPLERS[name](**{**spacing, **given})
+    except TypeError as error:
+        shown = ", ".join(f"{key} = {value!r}" for key, value in given.items())
+        raise ValueError(f"sampler {name!r} has {shown}, which it cannot take ({error}); give numbers.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
@@ -140,8 +141,10 @@ def check_class(where: str, label: object) -> int | None:
     Raises:
         ValueError: If it is something else.
     """
-    if label is None or (type(label) is int and abs(label) < 2**63):
-        return label
+    if label is None:
+        return None
+    if isinstance(label, Integral) and not isinstance(label, bool) and abs(int(label)) < 2**63:
+        return int(label)
     raise ValueError(
         f"{where}: graph_label must be an integer, got {shown(label)}; number the classes or leave it out."
     )

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import networkx as nx
+import numpy as np
 import pytest
 import torch
 from torch_geometric.utils import from_networkx
@@ -80,6 +81,17 @@ def test_samples_follow_their_class(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert edges["7"] + 1 < edges["-1"]  # 5 and 10 in the data; the same samples without classes
     assert main(["sample", str(tmp_path / "run"), "--label", "9"]) == 2
     assert "its classes are 0 to 1, called -1, 7" in capsys.readouterr().err
+
+
+def test_classes_of_numpy_are_whole_numbers_too() -> None:
+    graphs = labelled()
+    for graph in graphs:
+        graph.graph["graph_label"] = np.int64(graph.graph["graph_label"])
+    assert Graphs(data=graphs, condition="label").classes == ("-1", "7")
+    for graph in graphs:
+        graph.graph["graph_label"] = graph.graph["graph_label"] > 0
+    with pytest.raises(ValueError, match="graph_label must be an integer"):
+        Graphs(data=graphs, condition="label").dataset("train")
 
 
 def test_what_is_refused() -> None:
