@@ -280,7 +280,7 @@ def test_a_trainer_that_was_stopped_goes_on_when_it_is_called_again(tmp_path: Pa
     def interrupt(trainer: latentgen.Trainer) -> None:
         if trainer.step in stops:
             stops.remove(trainer.step)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     prepared = prepare()
     options = latentgen.TrainingOptions(steps=8, batch_size=8, checkpoint_every=5, log_every=4)
