@@ -61,8 +61,9 @@ def test_a_copy_that_is_changed_on_one_process_ends_the_run(tmp_path: Path, fact
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), factor=factor))
     done = launch(script, [tmp_path / "run"], 2)
     checkpoints = sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("step_*"))
-    if factor == 1:
-        assert done.returncode == 0 and checkpoints[-1] == "step_00000012"
+    if factor == 1:  # not asked: how interpreters end, which gloo's threads abort now and then, all being written
+        assert checkpoints[-1] == "step_00000012" and (tmp_path / "run" / "export" / "model.safetensors").exists()
+        assert "TrainingDiverged" not in done.stderr.decode()
     else:
         assert done.returncode != 0 and checkpoints == ["step_00000004"]
         assert "has other weights than the rest at step 8" in done.stderr.decode()
