@@ -28,13 +28,13 @@ def check_equal_copies(accelerator: Accelerator, model: nn.Module, step: int) ->
     if accelerator.num_processes == 1 or not named:
         return
     norms = torch.stack([value.detach().float().norm() for _, value in named]).to(accelerator.device)
-    found = accelerator.gather(norms[None])  # [processes, parameters]
-    median = found.nanmedian(dim=0).values
-    apart = ~((found - median).abs() <= TOLERANCE * median + 1e-6)  # NaN is apart, too
-    if not bool(apart.any()):
+    mean = accelerator.reduce(norms.clone(), reduction="mean")
+    apart = ~((norms - mean).abs() <= TOLERANCE * mean + 1e-6)  # NaN is apart, too
+    found = accelerator.reduce(apart.float(), reduction="sum")
+    if not bool(found.any()):
         return
-    rank, number = apart.nonzero()[0].tolist()
     raise TrainingDiverged(
-        f"process {rank} has other weights than the rest at step {step} (first in {named[number][0]}); look for "
-        "code that changes the model on one process alone, or for a broken device, and go on from the last checkpoint."
+        f"processes have other weights than one another at step {step} (first in {named[int(found.nonzero()[0])][0]}); "
+        "look for code that changes the model on one process alone, or for a broken device, and go on from the last "
+        "checkpoint."
     )
